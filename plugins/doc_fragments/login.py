@@ -1,0 +1,140 @@
+# Copyright: (c) 2026, The Crossover authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options by which every module reaches a server."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Documentation fragments of crossover.pgedge."""
+
+    DOCUMENTATION = r"""
+options:
+  login_host:
+    description:
+      - Host of the server. Empty means the local socket.
+    type: str
+    default: ""
+    aliases: [host]
+  login_port:
+    description: Port of the server.
+    type: int
+    default: 5432
+    aliases: [port]
+  login_user:
+    description: The role to log in as.
+    type: str
+    default: postgres
+    aliases: [login]
+  login_password:
+    description:
+      - Password of O(login_user). It never appears in results, logs or process lists.
+    type: str
+    default: ""
+  login_unix_socket:
+    description: Directory of the server's local socket, instead of O(login_host).
+    type: str
+    default: ""
+    aliases: [unix_socket]
+  login_db:
+    description: The database to connect to. V(postgres) if not given.
+    type: str
+    aliases: [db, database]
+  ssl_mode:
+    description: libpq's C(sslmode).
+    type: str
+    default: prefer
+    choices: [allow, disable, prefer, require, verify-ca, verify-full]
+  ca_cert:
+    description: File with the certificates of trusted authorities (libpq's C(sslrootcert)).
+    type: str
+    aliases: [ssl_rootcert]
+  ssl_cert:
+    description: File with the client's certificate.
+    type: path
+  ssl_key:
+    description: File with the client's key.
+    type: path
+  connect_params:
+    description: Further libpq connection parameters, by their libpq names.
+    type: dict
+    default: {}
+  session_role:
+    description: Switch to this role after the login, with C(SET ROLE).
+    type: str
+  trust_input:
+    description:
+      - Accepted for compatibility with community.postgresql. Every value is quoted or bound here, whatever this says.
+    type: bool
+    default: true
+requirements:
+  - psycopg >= 3.1
+notes:
+  - The module runs where its task runs (the runner) and reaches the server over libpq; psycopg 3 must be
+    installed for the Python that Ansible uses there.
+"""
+
+    SOURCE = r"""
+options:
+  source:
+    description:
+      - The source, with the same options as the top level has for the node.
+    type: dict
+    required: true
+    suboptions:
+      login_host:
+        description: Host of the server. Empty means the local socket.
+        type: str
+        default: ""
+        aliases: [host]
+      login_port:
+        description: Port of the server.
+        type: int
+        default: 5432
+        aliases: [port]
+      login_user:
+        description: The role to log in as.
+        type: str
+        default: postgres
+        aliases: [login]
+      login_password:
+        description: Password of O(source.login_user).
+        type: str
+        default: ""
+      login_unix_socket:
+        description: Directory of the server's local socket.
+        type: str
+        default: ""
+        aliases: [unix_socket]
+      login_db:
+        description: The database to connect to.
+        type: str
+        aliases: [db, database]
+      ssl_mode:
+        description: libpq's C(sslmode).
+        type: str
+        default: prefer
+        choices: [allow, disable, prefer, require, verify-ca, verify-full]
+      ca_cert:
+        description: File with the certificates of trusted authorities.
+        type: str
+        aliases: [ssl_rootcert]
+      ssl_cert:
+        description: File with the client's certificate.
+        type: path
+      ssl_key:
+        description: File with the client's key.
+        type: path
+      connect_params:
+        description: Further libpq connection parameters.
+        type: dict
+        default: {}
+      session_role:
+        description: Switch to this role after the login.
+        type: str
+      trust_input:
+        description: Accepted for compatibility with community.postgresql.
+        type: bool
+        default: true
+"""
