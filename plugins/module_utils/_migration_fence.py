@@ -1,0 +1,163 @@
+# Copyright: (c) 2026, The Crossover authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The fence: what keeps application writes out of one side (private to the collection).
+
+Durable: a statement trigger on every table that refuses writes. It binds owners and superusers; apply workers run with
+session_replication_role = replica and pass it. Statement triggers of a partitioned table do not fire for statements
+that name a partition, so every partition has its own.
+Lease: locks held by one session; the server lets go of them by itself when that session dies.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Iterable
+
+from ._errors import CrossoverError
+from ._migration_control import DDL as CONTROL_DDL
+from ._migration_names import FENCE_TRIGGER
+from ._pg_catalog import Table
+from ._pg_connect import driver
+from ._pg_sql import Statement
+
+SCHEMA_DDL = "CREATE SCHEMA IF NOT EXISTS crossover"
+CANARY_DDL = """CREATE TABLE IF NOT EXISTS crossover.canary (
+    side text PRIMARY KEY, token text NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp())"""
+# 25006 is what a client gets from a read-only server: those that retry after a failover know it.
+FUNCTION_DDL = """CREATE OR REPLACE FUNCTION crossover.refuse_write() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $fence$
+BEGIN
+    RAISE EXCEPTION USING ERRCODE = 'read_only_sql_transaction',
+        MESSAGE = format('%I.%I is fenced by the migration: writes belong on the other side', TG_TABLE_SCHEMA, TG_TABLE_NAME),
+        HINT = 'Reconnect through the route that the migration switches.';
+END $fence$"""
+
+
+def triggers(conn: Any) -> dict[int, bool]:
+    """Table oid -> whether its fence trigger is on, for every table that has one."""
+    rows = conn.execute(
+        "SELECT tgrelid::int8 AS oid, tgenabled <> 'D' AS enabled FROM pg_trigger WHERE tgname = %s AND NOT tgisinternal",
+        [FENCE_TRIGGER],
+    )
+    return {row["oid"]: row["enabled"] for row in rows}
+
+
+def base_plan(conn: Any, control: bool) -> list[Statement]:
+    """Schema, canary and fence function, and on the source the control table, as far as they are missing."""
+    there = conn.execute(
+        """SELECT to_regnamespace('crossover') IS NOT NULL AS schema, to_regclass('crossover.canary') IS NOT NULL AS canary,
+                  to_regclass('crossover.control') IS NOT NULL AS control,
+                  to_regprocedure('crossover.refuse_write()') IS NOT NULL AS function"""
+    ).fetchone()
+    wanted = [("schema", SCHEMA_DDL), ("canary", CANARY_DDL), ("function", FUNCTION_DDL)]
+    wanted += [("control", CONTROL_DDL.strip())] if control else []
+    return [Statement.of(ddl) for what, ddl in wanted if not there[what]]
+
+
+def _create(table: Table, enabled: bool) -> Statement:
+    made = (
+        f"CREATE TRIGGER {FENCE_TRIGGER} BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {table.full_name} "
+        "FOR EACH STATEMENT EXECUTE FUNCTION crossover.refuse_write()"
+    )
+    return Statement.of(made if enabled else f"{made}; {_toggle(table, False)}")
+
+
+def _toggle(table: Table, enabled: bool) -> str:
+    # ONLY: before 15 this form recursed to partitions by itself; each has a trigger of its own here.
+    return f"ALTER TABLE ONLY {table.full_name} {'ENABLE' if enabled else 'DISABLE'} TRIGGER {FENCE_TRIGGER}"
+
+
+def plan(tables: Iterable[Table], existing: dict[int, bool], enabled: bool) -> list[Statement]:
+    """Make the fence of every table present, and on or off. Each statement can run in a transaction of its own."""
+    steps = []
+    for table in tables:
+        if table.oid not in existing:
+            steps.append(_create(table, enabled))
+        elif existing[table.oid] != enabled:
+            steps.append(Statement.of(_toggle(table, enabled)))
+    return steps
+
+
+def removal(tables: Iterable[Table], existing: dict[int, bool]) -> list[Statement]:
+    """Drop the fence of every table that has one."""
+    return [Statement.of(f"DROP TRIGGER {FENCE_TRIGGER} ON {t.full_name}") for t in tables if t.oid in existing]
+
+
+def apply_gently(conn: Any, statements: Iterable[Statement], deadline: float = 120.0, lock_ms: int = 200) -> None:
+    """Run DDL on live tables: give up each lock quickly and try again, so that no writer waits behind us for long."""
+    psycopg = driver()
+    until = time.monotonic() + deadline
+    for statement in statements:
+        pause = 0.05
+        while True:
+            try:
+                with conn.transaction():
+                    conn.execute("SELECT set_config('lock_timeout', %s, true)", [f"{lock_ms}ms"])
+                    conn.execute(statement.sql)
+                break
+            except psycopg.errors.LockNotAvailable:
+                if time.monotonic() > until:
+                    raise CrossoverError(
+                        f"no lock within {deadline:g} s for: {statement}",
+                        code="lock_timeout",
+                        untouched="what was done so far is harmless and a rerun goes on from there",
+                        hint="end the long transactions on that table (pg_stat_activity, oldest xact_start), then run again",
+                    ) from None
+                time.sleep(pause)
+                pause = min(pause * 2, 1.0)
+
+
+def switch(conn: Any, tables: Iterable[Table], enabled: bool) -> None:
+    """Turn the fence of all tables on or off, in the caller's transaction. Idempotent."""
+    now = triggers(conn)
+    missing = [t.full_name for t in (tables := list(tables)) if t.oid not in now]
+    if missing and enabled:
+        raise CrossoverError(
+            f"{len(missing)} table(s) have no fence: {', '.join(missing[:5])}",
+            code="unfenced_table",
+            object=missing[0],
+            hint="run the playbook crossover.pgedge.replicate again: it takes new tables in",
+        )
+    wanted = [_toggle(t, enabled) for t in tables if t.oid in now and now[t.oid] != enabled]
+    if wanted:
+        conn.execute("; ".join(wanted))
+
+
+class Lease:
+    """One session whose open transaction keeps writers out of all tables.
+
+    ``quiet`` takes SHARE UPDATE EXCLUSIVE first: no writer waits for it, but autovacuum, whose lock conflicts with the
+    fence, is kept off the tables from then on and nothing has to be put back afterwards. ``fence`` then only waits for
+    writers. The server ends the session, and with it the fence, after ``seconds`` without a word from us.
+    """
+
+    def __init__(self, conn: Any, tables: Iterable[Table], seconds: float) -> None:
+        self.conn = conn
+        self.names = ", ".join(f"ONLY {t.full_name}" for t in tables)
+        self.seconds = seconds
+
+    def quiet(self, timeout: float) -> None:
+        """Begin, and keep autovacuum and DDL off the tables; writers go on."""
+        self.conn.execute("BEGIN")
+        self._set("idle_in_transaction_session_timeout", self.seconds)
+        self._lock("SHARE UPDATE EXCLUSIVE", timeout)
+
+    def fence(self, timeout: float) -> None:
+        """Wait for the writers that are there and let no other in. Granted, every writer has drained."""
+        self._lock("SHARE", timeout)
+
+    def _set(self, name: str, seconds: float) -> None:
+        self.conn.execute("SELECT set_config(%s, %s, true)", [name, f"{max(1, round(seconds * 1000))}ms"])
+
+    def _lock(self, mode: str, timeout: float) -> None:
+        self._set("lock_timeout", timeout)
+        if self.names:
+            self.conn.execute(f"LOCK TABLE {self.names} IN {mode} MODE")
+
+    def release(self) -> None:
+        """Let writers in again, with nothing changed."""
+        try:
+            self.conn.execute("ROLLBACK")
+        except driver().Error:
+            self.conn.close()  # the session is gone, and the locks with it
