@@ -108,8 +108,8 @@ def apply_gently(conn: Any, statements: Iterable[Statement], deadline: float = 1
                 pause = min(pause * 2, 1.0)
 
 
-def switch(conn: Any, tables: Iterable[Table], enabled: bool) -> None:
-    """Turn the fence of all tables on or off, in the caller's transaction. Idempotent."""
+def switch(conn: Any, tables: Iterable[Table], enabled: bool) -> bool:
+    """Turn the fence of all tables on or off, in the caller's transaction; says whether anything changed."""
     now = triggers(conn)
     missing = [t.full_name for t in (tables := list(tables)) if t.oid not in now]
     if missing and enabled:
@@ -122,6 +122,7 @@ def switch(conn: Any, tables: Iterable[Table], enabled: bool) -> None:
     wanted = [_toggle(t, enabled) for t in tables if t.oid in now and now[t.oid] != enabled]
     if wanted:
         conn.execute("; ".join(wanted))
+    return bool(wanted)
 
 
 class Lease:

@@ -1,0 +1,168 @@
+# Copyright: (c) 2026, The Crossover authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Routes: how the application's traffic reaches a database (private to the collection).
+
+Every driver has the same contract: prepare, hold, point, release, where. Holding and releasing take a deadline; pointing
+to where the route points already changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Mapping, Protocol
+
+from ._errors import CrossoverError
+from ._pg_connect import Login, connect, driver, sql_error
+from ._pg_sql import quote_ident
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the route finds one side; may differ from how the runner reaches it."""
+
+    side: str
+    host: str
+    port: int
+    database: str
+
+    @classmethod
+    def of(cls, side: str, login: Login, options: Mapping[str, Any] | None) -> Address:
+        """From the side's login, overridden by the route's option ``addresses``."""
+        chosen = ((options or {}).get("addresses") or {}).get(side) or {}
+        return cls(
+            side, chosen.get("host") or login.host, int(chosen.get("port") or login.port), chosen.get("database") or login.database
+        )
+
+
+class Route(Protocol):
+    """What the cutover asks of a route."""
+
+    def prepare(self) -> None:
+        """Check, before anything is held, that everything the window needs can be done."""
+
+    def hold(self, timeout: float) -> None:
+        """Let no new transaction through; returns when none is running. All or none."""
+
+    def point(self, side: str) -> bool:
+        """Send what comes next to this side; says whether that changed anything."""
+
+    def release(self) -> None:
+        """Let transactions through again. Idempotent."""
+
+    def where(self) -> list[dict[str, Any]]:
+        """For each part of the route: name, side (or None), held."""
+
+
+class NoRoute:
+    """``none``: the operator moves the traffic; the fences alone decide where writes are accepted."""
+
+    def prepare(self) -> None:
+        """Nothing to check."""
+
+    def hold(self, timeout: float) -> None:
+        """Nothing to hold: writers wait at the fence."""
+
+    def point(self, side: str) -> bool:
+        """Nothing to point."""
+        return False
+
+    def release(self) -> None:
+        """Nothing to release."""
+
+    def where(self) -> list[dict[str, Any]]:
+        """Nothing is known."""
+        return []
+
+
+class LibpqRoute:
+    """``libpq``: clients name both hosts with target_session_attrs=read-write.
+
+    The fence does not make a server look read-only, so the application's roles get default_transaction_read_only on
+    the fenced side; new sessions go to the other one. Sessions that are open already meet the fence (SQLSTATE 25006)
+    and reconnect. Apply workers run as other roles and are not touched (hazard: a database-wide setting kills apply).
+    """
+
+    def __init__(self, roles: list[str], logins: Mapping[str, Login]) -> None:
+        self.roles = roles
+        self.logins = logins
+
+    def prepare(self) -> None:
+        """The login must be able to become every application role: one may change one's own settings."""
+        if not self.roles:
+            raise CrossoverError(
+                "the libpq route needs the application's roles",
+                code="bad_route",
+                untouched="nothing was changed",
+                hint="set application_roles in crossover_route",
+            )
+        for side, login in self.logins.items():
+            with connect(login) as conn:
+                for role in self.roles:
+                    try:
+                        with conn.transaction(force_rollback=True):
+                            conn.execute(f"SET LOCAL ROLE {quote_ident(role)}")
+                    except driver().Error as exc:
+                        raise sql_error(
+                            exc, login, f"the route cannot act as {role}", code="bad_route", hint=f"GRANT {role} TO {login.user}"
+                        ) from None
+
+    def hold(self, timeout: float) -> None:
+        """Nothing to hold: writers wait at the fence."""
+
+    def _read_only(self, side: str) -> dict[str, bool]:
+        with connect(self.logins[side]) as conn:
+            rows = conn.execute(
+                """SELECT r.rolname AS role, EXISTS (
+                       SELECT FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+                       WHERE s.setrole = r.oid AND d.datname = current_database()
+                         AND 'default_transaction_read_only=on' = ANY (s.setconfig)) AS read_only
+                   FROM pg_roles r WHERE r.rolname = ANY (%s)""",
+                [self.roles],
+            )
+            return {row["role"]: row["read_only"] for row in rows}
+
+    def point(self, side: str) -> bool:
+        """The other side first, so that a client never finds two that are writable."""
+        changed = False
+        for name in sorted(self.logins, key=lambda n: n == side):
+            wanted = name != side
+            state = self._read_only(name)
+            for role in (r for r in self.roles if state.get(r, False) != wanted):
+                with connect(self.logins[name]) as conn:
+                    database = quote_ident(conn.info.dbname)
+                    what = "SET default_transaction_read_only = on" if wanted else "RESET default_transaction_read_only"
+                    conn.execute(f"SET ROLE {quote_ident(role)}")
+                    conn.execute(f"ALTER ROLE {quote_ident(role)} IN DATABASE {database} {what}")
+                changed = True
+        return changed
+
+    def release(self) -> None:
+        """Nothing is held."""
+
+    def where(self) -> list[dict[str, Any]]:
+        """A role's side is the one on which it is not read-only."""
+        states = {side: self._read_only(side) for side in self.logins}
+        found = []
+        for role in self.roles:
+            sides = [side for side, state in states.items() if not state.get(role, False)]
+            found.append({"name": role, "side": sides[0] if len(sides) == 1 else None, "held": False})
+        return found
+
+
+def make_route(options: Mapping[str, Any], source: Login, node: Login) -> Route:
+    """The driver that ``crossover_route`` names."""
+    kind = options.get("type") or "none"
+    logins = {"source": source, "node": node}
+    if kind == "none":
+        return NoRoute()
+    if kind == "libpq":
+        return LibpqRoute(list(options.get("application_roles") or []), logins)
+    if kind == "pgbouncer":
+        from ._migration_route_pgbouncer import PgBouncerRoute
+
+        addresses = {side: Address.of(side, login, options) for side, login in logins.items()}
+        return PgBouncerRoute(list(options.get("poolers") or []), addresses)
+    raise CrossoverError(
+        f"{kind} is no route", code="bad_route", untouched="nothing was changed", hint="choose pgbouncer, libpq or none"
+    )

@@ -1,0 +1,184 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The Crossover authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: migration
+short_description: Keep the ledger of a migration
+version_added: "0.1.0"
+description:
+  - Records in the ledger (schema C(crossover) on the first node) that a phase starts, is done or has failed, and
+    remembers facts.
+  - With O(state=started) it checks the gates of the phase first and fails with what to do next.
+options:
+  name:
+    description: Name of the migration, by default the name of the source's database.
+    type: str
+    required: true
+  phase:
+    description: The phase.
+    type: str
+    required: true
+    choices: [assess, prepare, replicate, validate, benchmark, cutover, monitor, finish, rollback]
+  state:
+    description:
+      - V(started) checks the gates and records the start, V(done) and V(failed) record the end.
+      - V(present) records nothing but O(facts).
+    type: str
+    default: started
+    choices: [started, done, failed, present]
+  summary:
+    description: A small dict that tells what the phase found or did.
+    type: dict
+    default: {}
+  message:
+    description: Why the phase failed.
+    type: str
+  facts:
+    description: Facts to remember, by key. A value of V(null) forgets the key.
+    type: dict
+    default: {}
+  node:
+    description: Name of the landing node, for RV(names).
+    type: str
+    default: n1
+  validate_max_age:
+    description: How old the last validation may be for a cutover, in seconds.
+    type: int
+    default: 3600
+extends_documentation_fragment:
+  - crossover.pgedge.login
+  - crossover.pgedge.login.source
+attributes:
+  check_mode:
+    support: full
+    description: Writes nothing. A gate that is not met is told in RV(why) and is no failure.
+  diff_mode:
+    support: none
+    description: The ledger is not the state of a database.
+author:
+  - The Crossover authors (@crossover)
+seealso:
+  - module: crossover.pgedge.migration_info
+"""
+
+EXAMPLES = r"""
+- name: Begin a phase
+  crossover.pgedge.migration:
+    name: shop
+    phase: replicate
+    login_host: n1.example.com
+    login_user: crossover
+    login_password: "{{ node_password }}"
+    login_db: shop
+    source:
+      login_host: aurora.example.com
+      login_user: crossover
+      login_password: "{{ source_password }}"
+      login_db: shop
+  register: begun
+"""
+
+RETURN = r"""
+run:
+  description: Whether the phase has anything to do.
+  type: bool
+  returned: state is started
+  sample: true
+why:
+  description: The reason for RV(run), in one sentence.
+  type: str
+  returned: state is started
+  sample: every gate is met
+names:
+  description: What the migration's publications, slots and subscriptions are called.
+  type: dict
+  returned: always
+  sample: {publication: crossover_shop, slot: crossover_shop_n1, subscription: crossover_shop_n1}
+facts:
+  description: The facts of the ledger.
+  type: dict
+  returned: always
+  sample: {}
+phases:
+  description: Every phase that has run, with RV(ignore:status), RV(ignore:age) in seconds and RV(ignore:summary).
+  type: dict
+  returned: always
+  sample: {}
+writable:
+  description: The side that is writable according to the control row; empty before C(replicate).
+  type: str
+  returned: state is started
+  sample: source
+"""
+
+from ..module_utils._ansible import Outcome, Runner, run_module, source_option
+from ..module_utils._errors import CrossoverError
+from ..module_utils._migration_control import read
+from ..module_utils._migration_gates import PHASES, Known, decide
+from ..module_utils._migration_ledger import Ledger
+from ..module_utils._migration_names import Names
+
+
+def begin(runner: Runner, ledger: Ledger) -> Outcome:
+    """Check the gates, then record the start."""
+    params = runner.params
+    control = read(runner.connect(runner.login("source")), params["name"])
+    known = Known(ledger.phases(), ledger.facts(), control, params["validate_max_age"])
+    decision = decide(params["phase"], known, runner.check)
+    if decision.failures and not runner.check:
+        raise CrossoverError(
+            decision.why, code="gate", object=params["phase"], untouched="nothing was changed", server=str(runner.login())
+        )
+    if decision.run and not runner.check and (ledger.exists or params["phase"] != "rollback"):
+        ledger.create()
+        ledger.begin(params["phase"])
+    return Outcome(
+        changed=decision.run,
+        result={"run": decision.run, "why": decision.why, "writable": control.writable if control else ""},
+    )
+
+
+def work(runner: Runner) -> Outcome:
+    """Record what is asked and return the ledger's state."""
+    params, state = runner.params, runner.params["state"]
+    ledger = Ledger(runner.connect(runner.login()), params["name"])
+    outcome = begin(runner, ledger) if state == "started" else Outcome(changed=ledger.exists)
+    if not runner.check and ledger.exists:
+        for key, value in params["facts"].items():
+            if value is None:
+                ledger.forget(key)
+            else:
+                ledger.put(key, value)
+        if state in ("done", "failed"):
+            ledger.end(params["phase"], state, params["summary"], params["message"])
+    outcome.changed = False  # the ledger is our own notebook: writing in it changes nothing that the user owns
+    outcome.result.update(
+        facts=ledger.facts(), phases=ledger.phases(), names=Names.of(params["name"], params["node"]).as_dict()
+    )
+    return outcome
+
+
+def main() -> None:
+    """Entry point."""
+    run_module(
+        {
+            **source_option(),
+            "name": {"type": "str", "required": True},
+            "phase": {"type": "str", "required": True, "choices": list(PHASES)},
+            "state": {"type": "str", "default": "started", "choices": ["started", "done", "failed", "present"]},
+            "summary": {"type": "dict", "default": {}},
+            "message": {"type": "str"},
+            "facts": {"type": "dict", "default": {}},
+            "node": {"type": "str", "default": "n1"},
+            "validate_max_age": {"type": "int", "default": 3600},
+        },
+        work,
+    )
+
+
+if __name__ == "__main__":
+    main()
