@@ -1,0 +1,253 @@
+# Copyright: (c) 2026, The Crossover authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The switch: from one side to the other in one process (private to the collection).
+
+Read ``Switch.run`` from top to bottom: it is the order of events. Forward and back are the same machine.
+
+Before the point of no return everything falls back by itself: the lease's locks go with its session, the watchdog
+releases the route. After it everything goes forward: the control row names the new side, and whoever comes next
+(this process, the watchdog, a rerun) makes the rest agree with it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ._errors import CrossoverError
+from ._migration_control import NODE, SOURCE, Control, EpochTaken, swap
+from ._migration_fence import Lease, switch
+from ._migration_journal import Journal
+from ._migration_links import (
+    advance_slot,
+    check_feed,
+    ensure_opposite_slot,
+    no_long_transactions,
+    start_link,
+    stop_link,
+    verify_link,
+)
+from ._migration_sequences import Carry
+from ._migration_sides import Migration, agree, take_back
+from ._migration_watchdog import Watchdog
+from ._pg_connect import driver, sql_error
+from ._replication_barrier import Barrier
+
+
+class Switch:
+    """One switch of a migration; ``run`` does it."""
+
+    def __init__(self, migration: Migration, journal: Journal) -> None:
+        self.m = migration
+        self.journal = journal
+        self.route = migration.make_route()
+        self.conn: dict[str, Any] = {}
+        self.seen: Control | None = None
+        self.committed = False
+        self._deadline = 0.0
+
+    # -- the order of events ---------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Switch sides. Raises CrossoverError with the old side writable, or after the point of no return the new."""
+        seen = self._read_control()
+        watchdog = Watchdog(lambda: self._rescue(seen), self.m.limits.window)
+        watchdog.start()  # forked before any connection is opened
+        try:
+            self._ready(seen)
+            watchdog.held()
+            self._window(seen)
+            watchdog.over()
+        except BaseException as exc:
+            self._back_out(seen, exc, watchdog)
+            raise
+        finally:
+            self._close()
+        self.finish()
+
+    def finish(self) -> None:
+        """After the point of no return: replication turns round. Also what a rerun does. Idempotent."""
+        m, step = self.m, self.journal.step
+        with step("stop_feed") as detail:
+            detail["changed"] = stop_link(m, m.feed)
+        if m.opposite:
+            with step("start_opposite") as detail:
+                detail["changed"] = start_link(m, m.opposite)
+            with step("verify") as detail:
+                detail.update(verify_link(m, m.opposite, m.limits.verify))
+
+    # -- before anything is held -----------------------------------------------------------------------------------
+
+    def _ready(self, seen: Control) -> None:
+        """All that is slow, and all that can fail, while the application still writes."""
+        m, step = self.m, self.journal.step
+        with step("check"):
+            for side in (SOURCE, NODE):
+                self.conn[side] = m.open(side)
+                m.read_tables(side, self.conn[side])
+            self.conn["lease"] = m.open(m.old, settings={"synchronous_commit": "on"})
+            self.route.prepare()
+            self._expect_route()
+            check_feed(self.conn[m.feed.subscriber], self.conn[m.feed.publisher], m.feed)
+            no_long_transactions(self.conn[m.old], m.limits.long_transaction)
+        if m.opposite:
+            with step("opposite_slot_ready") as detail:
+                detail.update(ensure_opposite_slot(self.conn[m.new], m.opposite))
+        with step("sequences_first") as detail:
+            self.carry = Carry(self.conn[m.old], self.conn[m.new], m.scope, m.limits.sequence_gap)
+            detail.update(self.carry.first_pass())
+        with step("catch_up") as detail:
+            detail.update(self._barrier(m.limits.catch_up))
+        if m.opposite:
+            with step("opposite_slot_warm") as detail:
+                detail.update(advance_slot(self.conn[m.new], m.opposite))
+        self.lease = Lease(self.conn["lease"], m.tables[m.old], m.limits.lease)
+        with step("quiet"):
+            self._lock(self.lease.quiet, 10.0)
+
+    # -- the window: the application waits ---------------------------------------------------------------------------
+
+    def _window(self, seen: Control) -> None:
+        m, step = self.m, self.journal.step
+        self._deadline = time.monotonic() + m.limits.window
+        self.journal.held = True
+        with step("hold"):
+            self.route.hold(min(m.limits.hold, m.limits.window))
+        with step("fence"):
+            self._lock(self.lease.fence, m.limits.fence)
+        with step("drain") as detail:
+            detail.update(self._barrier(min(m.limits.drain, self._left())))
+        with step("sequences") as detail:
+            detail.update(self.carry.last_pass())
+        if m.opposite:
+            with step("opposite_slot") as detail:
+                detail.update(advance_slot(self.conn[m.new], m.opposite))
+        self._left()
+        with step("commit"):  # the point of no return
+            self._commit(seen)
+        self.committed = True
+        if self._left(raising=False) <= 0:  # stalled: somebody else may have gone on since; ask the row again
+            with step("agree"):
+                agree(m, self._read_control(), self.route)
+        else:
+            with step("lift"):
+                self._lift()
+            with step("point"):
+                self.route.point(m.new)
+            with step("release"):
+                self.route.release()
+        self.journal.held = False
+
+    def _commit(self, seen: Control) -> None:
+        """The old side's durable fence and the control row; forward, one transaction on the source has both."""
+        m, lease = self.m, self.conn["lease"]
+        switch(lease, m.tables[m.old], True)
+        if m.old == SOURCE:
+            swap(lease, seen, m.new, f"cutover {m.direction}")
+            lease.execute("COMMIT")
+            return
+        # Back: the node's fence first. Should this process end between the two commits, the row still names the
+        # node, and whoever comes next takes that fence away again.
+        lease.execute("COMMIT")
+        source = self.conn[SOURCE]
+        with source.transaction():
+            swap(source, seen, m.new, f"cutover {m.direction}")
+            switch(source, m.tables[SOURCE], False)
+
+    def _lift(self) -> None:
+        """Let writes in on the new side; back, the control row's own transaction has done it."""
+        conn = self.conn[self.m.new]
+        with conn.transaction():
+            switch(conn, self.m.tables[self.m.new], False)
+
+    # -- when something fails ----------------------------------------------------------------------------------------
+
+    def _back_out(self, seen: Control, exc: BaseException, watchdog: Watchdog) -> None:
+        """Before the point of no return the old side goes on; where the commit's outcome is not known, ask the row."""
+        held, self.journal.held = self.journal.held, False
+        self._close()  # the lease's locks go with its session
+        if not held:
+            watchdog.over()
+            return
+        try:
+            control = self._rescue(seen)
+        except Exception:  # pylint: disable=broad-except
+            if isinstance(exc, CrossoverError):
+                exc.untouched = "the watchdog keeps trying to let the application go on"
+            return  # the pipe closes with this process, and the watchdog takes over
+        watchdog.over()
+        if isinstance(exc, CrossoverError) and not isinstance(exc, EpochTaken):
+            exc.untouched = (
+                f"the {control.writable} is writable and the application goes on there"
+                if control.writable == self.m.old
+                else f"the switch itself is done, the {control.writable} is writable; run the playbook again to go forward"
+            )
+
+    def _rescue(self, seen: Control) -> Control:
+        """What this process does when it fails, and the watchdog when this process does not answer."""
+        return take_back(self.m, seen, self.m.make_route(), "back out")
+
+    # -- small things ------------------------------------------------------------------------------------------------
+
+    def _read_control(self) -> Control:
+        with self.m.open(SOURCE) as conn:
+            self.seen = self.m.control(conn)
+        return self.seen
+
+    def _expect_route(self) -> None:
+        wrong = [part for part in self.route.where() if part["side"] != self.m.old]
+        if wrong:
+            raise CrossoverError(
+                f"{wrong[0]['name']} points to {wrong[0]['side'] or 'neither side'}, expected was the {self.m.old}",
+                code="bad_route",
+                untouched="nothing was changed",
+                hint="check addresses in crossover_route: where the pooler finds the source and the node",
+            )
+
+    def _barrier(self, timeout: float) -> dict[str, Any]:
+        feed = self.m.feed
+        barrier = Barrier.take(self.conn[feed.publisher], feed.publisher)
+        return barrier.wait(self.conn[feed.publisher], [(feed.slot, self.conn[feed.subscriber], feed.subscription)], timeout)
+
+    def _lock(self, take: Any, timeout: float) -> None:
+        try:
+            take(timeout)
+        except driver().errors.LockNotAvailable:
+            raise CrossoverError(
+                f"a lock on all tables was not to be had within {timeout:g} s: {self._blockers()}",
+                code="fence_timeout",
+                server=str(self.m.logins[self.m.old]),
+                hint="end or wait for that transaction, or raise crossover_fence_timeout",
+            ) from None
+        except driver().Error as exc:
+            raise sql_error(exc, self.m.logins[self.m.old], "the tables could not be locked", code="fence_failed") from None
+
+    def _blockers(self) -> str:
+        rows = self.conn[self.m.old].execute(
+            """SELECT DISTINCT l.pid, a.usename, a.state, l.relation::regclass::text AS relation
+               FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+               WHERE l.relation = ANY (%s::oid[]) AND l.granted AND l.pid <> %s
+                 AND l.mode NOT IN ('AccessShareLock', 'RowShareLock') LIMIT 3""",
+            [[t.oid for t in self.m.tables[self.m.old]], self.conn["lease"].info.backend_pid],
+        )
+        found = [
+            f"pid {row['pid']} ({row['usename']}, {row['state']}) holds {row['relation']}"
+            if row["pid"]
+            else f"a prepared transaction holds {row['relation']}"
+            for row in rows
+        ]
+        return "; ".join(found) or "its holder is gone by now"
+
+    def _left(self, raising: bool = True) -> float:
+        left = self._deadline - time.monotonic()
+        if left <= 0 and raising:
+            raise CrossoverError(
+                f"the window of {self.m.limits.window:g} s is over", code="window_timeout", hint="see the steps for what was slow"
+            )
+        return left
+
+    def _close(self) -> None:
+        for conn in self.conn.values():
+            conn.close()
+        self.conn.clear()

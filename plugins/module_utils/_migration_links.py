@@ -1,0 +1,153 @@
+# Copyright: (c) 2026, The Crossover authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a switch does with the two directions of replication (private to the collection)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ._errors import CrossoverError
+from ._migration_sides import Link, Migration
+from ._pg_connect import driver, sql_error
+from ._pg_sql import quote_ident
+from ._replication_barrier import Barrier
+from ._replication_lag import slot_state, subscription_state
+
+
+def check_feed(subscriber: Any, publisher: Any, link: Link) -> None:
+    """The subscription that feeds the new side is enabled, works, and every table is in sync."""
+    state = subscription_state(subscriber, link.subscription)
+    slot = slot_state(publisher, link.slot)
+    problem = None
+    if state is None:
+        problem = "does not exist"
+    elif not state["enabled"]:
+        problem = "is disabled"
+    elif not state["worker_pid"]:
+        problem = "has no running apply worker"
+    elif waiting := [f"{t['schema']}.{t['name']}" for t in state["tables"] if t["state"] != "r"]:
+        problem = f"has {len(waiting)} table(s) that are not in sync: {', '.join(waiting[:3])}"
+    elif slot is None:
+        problem = f"has lost its slot {link.slot}"
+    elif not slot["active"]:
+        problem = f"does not read its slot {link.slot}"
+    if problem:
+        raise CrossoverError(
+            f"the subscription {link.subscription} {problem}",
+            code="feed_unhealthy",
+            object=link.subscription,
+            untouched="nothing was changed",
+            hint="run crossover.pgedge.status to see it, and crossover.pgedge.replicate to mend it",
+        )
+
+
+def no_long_transactions(conn: Any, limit: float) -> None:
+    """Nothing that would hold up PAUSE and fence: no old transaction that writes, no prepared one."""
+    rows = conn.execute(
+        """SELECT 'pid ' || pid || ' (' || coalesce(usename, '?') || ')' AS who,
+                  extract(epoch FROM clock_timestamp() - xact_start)::float8 AS age
+           FROM pg_stat_activity
+           WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+             AND xact_start < clock_timestamp() - make_interval(secs => %(limit)s)
+             AND (backend_xid IS NOT NULL OR state LIKE 'idle in transaction%%')
+           UNION ALL
+           SELECT 'prepared transaction ' || gid, extract(epoch FROM clock_timestamp() - prepared)::float8
+           FROM pg_prepared_xacts WHERE database = current_database()
+           ORDER BY age DESC""",
+        {"limit": limit},
+    ).fetchall()
+    if rows:
+        raise CrossoverError(
+            f"{len(rows)} transaction(s) would hold up the cutover: "
+            + ", ".join(f"{r['who']}, open for {r['age']:.0f} s" for r in rows[:3]),
+            code="long_transactions",
+            untouched="nothing was changed",
+            hint="end them or wait, then run the playbook again",
+        )
+
+
+def ensure_opposite_slot(publisher: Any, link: Link) -> dict[str, Any]:
+    """The slot for the other direction exists and is not lost. It is made while writes go on and advanced in the window."""
+    state = slot_state(publisher, link.slot)
+    made = False
+    try:
+        if state is not None and state["wal_status"] == "lost":
+            publisher.execute("SELECT pg_drop_replication_slot(%s)", [link.slot])
+            state = None
+        if state is None:
+            # waits for every transaction that is open now: a deadline, so that it tells instead of hanging
+            with publisher.transaction():
+                publisher.execute("SET LOCAL statement_timeout = '30s'")
+                publisher.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [link.slot])
+            made = True
+    except driver().Error as exc:
+        raise sql_error(
+            exc,
+            f"{link.publisher}",
+            f"the slot {link.slot} for the way back could not be made",
+            code="no_way_back",
+            untouched="the application was not held and nothing has been switched",
+        ) from None
+    return {"slot": link.slot, "made": made}
+
+
+def advance_slot(publisher: Any, link: Link) -> dict[str, Any]:
+    """Move the other direction's slot past all that was applied here, so that none of it is sent back as an echo.
+
+    In the window nothing can write on the publisher and its apply is drained, so "now" is exactly the boundary.
+    The transactional message makes a commit that flushes all WAL before it: an apply worker commits asynchronously, and
+    a slot advances no further than what is flushed.
+    """
+    begun = time.monotonic()
+    publisher.execute("SELECT pg_logical_emit_message(true, 'crossover', 'advance')")
+    row = publisher.execute(
+        "SELECT end_lsn::text AS lsn FROM pg_replication_slot_advance(%s, pg_current_wal_flush_lsn())", [link.slot]
+    ).fetchone()
+    return {"slot": link.slot, "lsn": row["lsn"], "ms": round((time.monotonic() - begun) * 1000, 1)}
+
+
+def stop_link(migration: Migration, link: Link, timeout: float = 30.0) -> bool:
+    """Disable a subscription and wait until its worker is gone and the slot is free. Says whether it was enabled."""
+    with migration.open(link.subscriber) as conn, migration.open(link.publisher) as publisher:
+        state = subscription_state(conn, link.subscription)
+        if state is None:
+            return False
+        if state["enabled"]:
+            conn.execute(f"ALTER SUBSCRIPTION {quote_ident(link.subscription)} DISABLE")
+        until = time.monotonic() + timeout
+        while True:
+            now, slot = subscription_state(conn, link.subscription), slot_state(publisher, link.slot)
+            if not (now and now["worker_pid"]) and not (slot and slot["active"]):
+                return bool(state["enabled"])
+            if time.monotonic() > until:
+                raise CrossoverError(
+                    f"the worker of subscription {link.subscription} did not end within {timeout:g} s",
+                    code="worker_stays",
+                    hint="run the playbook again: it goes forward from here",
+                )
+            time.sleep(0.02)
+
+
+def start_link(migration: Migration, link: Link) -> bool:
+    """Enable a subscription; says whether it was disabled."""
+    with migration.open(link.subscriber) as conn:
+        state = subscription_state(conn, link.subscription)
+        if state is None:
+            raise CrossoverError(
+                f"the subscription {link.subscription} for the way back is not there",
+                code="no_way_back",
+                server=str(migration.logins[link.subscriber]),
+                hint="run crossover.pgedge.status",
+            )
+        if not state["enabled"]:
+            conn.execute(f"ALTER SUBSCRIPTION {quote_ident(link.subscription)} ENABLE")
+        return not state["enabled"]
+
+
+def verify_link(migration: Migration, link: Link, timeout: float) -> dict[str, Any]:
+    """A canary row goes through: the direction really flows."""
+    with migration.open(link.publisher) as publisher, migration.open(link.subscriber) as subscriber:
+        barrier = Barrier.take(publisher, link.publisher)
+        return barrier.wait(publisher, [(link.slot, subscriber, link.subscription)], timeout)

@@ -1,0 +1,49 @@
+# Copyright: (c) 2026, The Crossover authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a cutover in check mode can say without holding or writing anything (private to the collection)."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from ._errors import CrossoverError
+from ._migration_control import NODE, SOURCE, Control
+from ._migration_fence import triggers
+from ._migration_links import check_feed, no_long_transactions
+from ._migration_sides import Migration
+from ._replication_lag import slot_state
+
+STEPS = (
+    "check opposite_slot_ready sequences_first catch_up opposite_slot_warm quiet "
+    "hold fence drain sequences opposite_slot commit lift point release stop_feed start_opposite verify"
+).split()
+
+
+def rehearse(migration: Migration, control: Control) -> dict[str, Any]:
+    """``problems``: what would stop the switch now, each a sentence; empty when it could start."""
+    if control.writable == migration.new:
+        return {"problems": [], "steps": [], "lag_bytes": None}
+    problems: list[str] = []
+
+    def attempt(look: Callable[[], Any]) -> Any:
+        try:
+            return look()
+        except CrossoverError as exc:
+            problems.append(str(exc))
+            return None
+
+    route = migration.make_route()
+    attempt(route.prepare)
+    feed = migration.feed
+    with migration.open(SOURCE) as source, migration.open(NODE) as node:
+        conn = {SOURCE: source, NODE: node}
+        attempt(lambda: check_feed(conn[feed.subscriber], conn[feed.publisher], feed))
+        attempt(lambda: no_long_transactions(conn[migration.old], migration.limits.long_transaction))
+        for side in (SOURCE, NODE):
+            fenced = triggers(conn[side])
+            bare = [t.full_name for t in migration.read_tables(side, conn[side]) if t.oid not in fenced]
+            if bare:
+                problems.append(f"{len(bare)} table(s) on the {side} have no fence: {', '.join(bare[:3])}")
+        slot = slot_state(conn[feed.publisher], feed.slot)
+    return {"problems": problems, "steps": STEPS, "lag_bytes": slot["lag_bytes"] if slot else None}

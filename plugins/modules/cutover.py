@@ -1,0 +1,308 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The Crossover authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: cutover
+short_description: Switch the application from the source to the node, or back
+version_added: "0.1.0"
+description:
+  - Does the whole switch in one process, with a deadline on each step and an automatic way back. Holds the route, fences
+    every table with locks, waits until everything has been applied on the other side, carries the sequences over,
+    swaps the control row and turns the durable fence on in one transaction (the point of no return), points the route
+    and releases it. Afterwards replication turns round, so that nothing is lost on the way back.
+  - Before the point of no return any failure, deadline or death of the process leaves the old side writable, within
+    seconds. After it, run the module again, it goes forward.
+options:
+  name:
+    description: Name of the migration.
+    type: str
+    required: true
+  direction:
+    description: V(forward) switches to the node, V(back) to the source.
+    type: str
+    default: forward
+    choices: [forward, back]
+  node:
+    description: Name of the landing node.
+    type: str
+    default: n1
+  schemas:
+    description: The schemas of the migration. Empty means all.
+    type: list
+    elements: str
+    default: []
+  exclude_tables:
+    description: Tables that are not part of the migration, as C(schema.table).
+    type: list
+    elements: str
+    default: []
+  route:
+    description: How the application's traffic reaches a database.
+    type: dict
+    default: {}
+    suboptions:
+      type:
+        description:
+          - V(pgbouncer) holds, points and releases poolers.
+          - V(libpq) sets C(default_transaction_read_only) for the application's roles on the fenced side, for clients
+            with several hosts and C(target_session_attrs=read-write).
+          - V(none) leaves the traffic to the operator; only the fences act.
+        type: str
+        default: none
+        choices: [pgbouncer, libpq, none]
+      poolers:
+        description:
+          - For V(pgbouncer). Each has C(login_host), C(login_port), C(login_user) and C(login_password) for the admin
+            console, C(database) (the name that clients connect to) and C(databases_file) (the file with that
+            database's line, included by pgbouncer.ini, that the runner can rewrite).
+        type: list
+        elements: dict
+        default: []
+      application_roles:
+        description: For V(libpq). The roles that the application logs in as.
+        type: list
+        elements: str
+        default: []
+      addresses:
+        description:
+          - Where the route finds the sides, if not where the runner does. C(source) and C(node), each a dict with
+            C(host), C(port) and C(database).
+        type: dict
+        default: {}
+  way_back:
+    description:
+      - Keep the source in step after the switch, so that a rollback loses nothing.
+    type: bool
+    default: true
+  hold_timeout:
+    description: How long to wait in the pooler for transactions that are running, in seconds.
+    type: float
+    default: 2.0
+  fence_timeout:
+    description: How long to wait for the locks on all tables, in seconds.
+    type: float
+    default: 1.0
+  drain_timeout:
+    description: How long to wait until the other side has applied everything, in seconds.
+    type: float
+    default: 2.0
+  window_timeout:
+    description: How long the application may be held in all before everything goes back, in seconds.
+    type: float
+    default: 4.0
+  lease:
+    description: After how many seconds without a word the server ends the session that holds the locks.
+    type: float
+    default: 3.0
+  catch_up_timeout:
+    description: How long the other side may be behind before anything is held, in seconds.
+    type: float
+    default: 60.0
+  long_transaction:
+    description: A transaction that is open for longer than this many seconds stops the cutover before it begins.
+    type: float
+    default: 5.0
+  sequence_gap:
+    description: Calls of C(nextval) to leave free beyond what the old side has handed out, besides the measured rate.
+    type: int
+    default: 0
+extends_documentation_fragment:
+  - crossover.pgedge.login
+  - crossover.pgedge.login.source
+attributes:
+  check_mode:
+    support: full
+    description: Checks all that can be checked without holding or writing anything.
+  diff_mode:
+    support: full
+    description: The writable side before and after.
+author:
+  - The Crossover authors (@crossover)
+seealso:
+  - module: crossover.pgedge.migration_info
+"""
+
+EXAMPLES = r"""
+- name: Cut over
+  crossover.pgedge.cutover:
+    name: shop
+    login_host: n1.example.com
+    login_user: crossover
+    login_password: "{{ node_password }}"
+    login_db: shop
+    source:
+      login_host: aurora.example.com
+      login_user: crossover
+      login_password: "{{ source_password }}"
+      login_db: shop
+    route:
+      type: pgbouncer
+      poolers:
+        - login_host: 127.0.0.1
+          login_port: 6432
+          login_user: crossover_admin
+          login_password: "{{ pooler_password }}"
+          database: shop
+          databases_file: /etc/pgbouncer/databases.ini
+"""
+
+RETURN = r"""
+writable:
+  description: The side that is writable now.
+  type: str
+  returned: always
+  sample: node
+hold_ms:
+  description: How long the route was held, in milliseconds, as the module saw it.
+  type: float
+  returned: success
+  sample: 61.4
+problems:
+  description: What would stop the switch now, each one sentence.
+  type: list
+  elements: str
+  returned: in check mode
+  sample: []
+lag_bytes:
+  description: How far the other side is behind, in bytes of WAL.
+  type: int
+  returned: in check mode
+  sample: 176
+steps:
+  description: Every step with its begin (RV(ignore:at_ms)) and duration (RV(ignore:ms)) in milliseconds.
+  type: list
+  elements: dict
+  returned: always
+  sample: [{name: hold, at_ms: 812.0, ms: 4.1, held: true}]
+"""
+
+from typing import Any
+
+from ..module_utils._ansible import Outcome, Runner, run_module, source_option
+from ..module_utils._errors import CrossoverError
+from ..module_utils._migration_control import NODE, SOURCE
+from ..module_utils._migration_cutover import Switch
+from ..module_utils._migration_journal import Journal
+from ..module_utils._migration_ledger import Ledger
+from ..module_utils._migration_names import Names
+from ..module_utils._migration_rehearsal import rehearse
+from ..module_utils._migration_route import make_route
+from ..module_utils._migration_sides import Limits, Migration, agree
+from ..module_utils._pg_catalog import Scope
+
+
+def migration_of(runner: Runner) -> Migration:
+    """The options as the domain wants them."""
+    p: dict[str, Any] = runner.params
+    logins = {SOURCE: runner.login("source"), NODE: runner.login(label=p["node"])}
+    return Migration(
+        name=p["name"],
+        direction=p["direction"],
+        logins=logins,
+        make_route=lambda: make_route(p["route"], logins[SOURCE], logins[NODE]),
+        names=Names.of(p["name"], p["node"]),
+        scope=Scope(tuple(p["schemas"]) or None, tuple(p["exclude_tables"])),
+        limits=Limits(
+            hold=p["hold_timeout"],
+            fence=p["fence_timeout"],
+            drain=p["drain_timeout"],
+            window=p["window_timeout"],
+            lease=p["lease"],
+            catch_up=p["catch_up_timeout"],
+            long_transaction=p["long_transaction"],
+            sequence_gap=p["sequence_gap"],
+        ),
+        way_back=p["way_back"],
+    )
+
+
+def work(runner: Runner) -> Outcome:
+    """Switch, or go forward from a switch that was begun, or find that there is nothing to do."""
+    migration = migration_of(runner)
+    conn = runner.connect(migration.logins[SOURCE])
+    before = migration.control(conn)
+    if runner.check:
+        found = rehearse(migration, before)
+        return Outcome(
+            changed=bool(found["steps"]),
+            before={"writable": before.writable},
+            after={"writable": migration.new},
+            result={"writable": before.writable, **found},
+            warnings=[f"would not switch now: {problem}" for problem in found["problems"]],
+        )
+    notebook = runner.connect(migration.logins[NODE], settings={"synchronous_commit": "off"})
+    journal = Journal(Ledger(notebook, migration.name), "cutover" if migration.direction == "forward" else "rollback")
+    switch = Switch(migration, journal)
+    changed = before.writable != migration.new
+    try:
+        if changed:
+            switch.run()
+        else:
+            with journal.step("agree"):
+                changed = agree(migration, before, switch.route)
+            switch.finish()
+            changed |= any(step.detail.get("changed") for step in journal.steps)
+    except CrossoverError as exc:
+        exc.data.update(steps=journal.as_list(), writable=migration.control(conn).writable)
+        raise
+    after = migration.control(conn)
+    if changed:
+        _remember(journal, migration, after.epoch)
+    return Outcome(
+        changed=changed,
+        before={"writable": before.writable},
+        after={"writable": after.writable},
+        result={"writable": after.writable, "hold_ms": round(journal.hold_ms, 1), "steps": journal.as_list()},
+    )
+
+
+def _remember(journal: Journal, migration: Migration, epoch: int) -> None:
+    """A rollback after a cutover leaves everything in place for the next; the ledger knows that it happened."""
+    if migration.direction == "back":
+        journal.ledger.put("switched_back", {"epoch": epoch})
+    else:
+        journal.ledger.forget("switched_back")
+    if journal.hold_ms:
+        journal.ledger.put(f"switch.{migration.direction}", {"hold_ms": journal.hold_ms, "steps": journal.as_list()})
+
+
+def main() -> None:
+    """Entry point."""
+    seconds = {
+        "hold_timeout": 2.0,
+        "fence_timeout": 1.0,
+        "drain_timeout": 2.0,
+        "window_timeout": 4.0,
+        "lease": 3.0,
+        "catch_up_timeout": 60.0,
+        "long_transaction": 5.0,
+    }
+    route = {
+        "type": {"type": "str", "default": "none", "choices": ["pgbouncer", "libpq", "none"]},
+        "poolers": {"type": "list", "elements": "dict", "default": []},
+        "application_roles": {"type": "list", "elements": "str", "default": []},
+        "addresses": {"type": "dict", "default": {}},
+    }
+    run_module(
+        {
+            **source_option(),
+            "name": {"type": "str", "required": True},
+            "direction": {"type": "str", "default": "forward", "choices": ["forward", "back"]},
+            "node": {"type": "str", "default": "n1"},
+            "schemas": {"type": "list", "elements": "str", "default": []},
+            "exclude_tables": {"type": "list", "elements": "str", "default": []},
+            "route": {"type": "dict", "default": {}, "options": route},
+            "way_back": {"type": "bool", "default": True},
+            **{name: {"type": "float", "default": value} for name, value in seconds.items()},
+            "sequence_gap": {"type": "int", "default": 0},
+        },
+        work,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The Crossover authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: migration_info
+short_description: Tell where a migration stands
+version_added: "0.1.0"
+description:
+  - Reads the ledger on the first node and the control row on the source. Changes nothing.
+options:
+  name:
+    description: Name of the migration.
+    type: str
+    required: true
+  node:
+    description: Name of the landing node, for RV(names).
+    type: str
+    default: n1
+  steps:
+    description: Return the recorded steps too.
+    type: bool
+    default: false
+  width:
+    description: Columns of RV(screen).
+    type: int
+    default: 80
+extends_documentation_fragment:
+  - crossover.pgedge.login
+  - crossover.pgedge.login.source
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+    description: Changes nothing.
+author:
+  - The Crossover authors (@crossover)
+"""
+
+EXAMPLES = r"""
+- name: Where does it stand?
+  crossover.pgedge.migration_info:
+    name: shop
+    login_host: n1.example.com
+    login_user: crossover
+    login_password: "{{ node_password }}"
+    login_db: shop
+    source:
+      login_host: aurora.example.com
+      login_user: crossover
+      login_password: "{{ source_password }}"
+      login_db: shop
+"""
+
+RETURN = r"""
+exists:
+  description: Whether there is a migration of this name.
+  type: bool
+  returned: always
+  sample: true
+writable:
+  description: The side that is writable according to the control row; empty where there is none.
+  type: str
+  returned: always
+  sample: source
+epoch:
+  description: The control row's epoch.
+  type: int
+  returned: always
+  sample: 1
+phases:
+  description: Every phase that has run.
+  type: dict
+  returned: always
+  sample: {}
+facts:
+  description: The facts of the ledger.
+  type: dict
+  returned: always
+  sample: {}
+names:
+  description: What the migration's objects are called.
+  type: dict
+  returned: always
+  sample: {publication: crossover_shop}
+steps:
+  description: The recorded steps, if asked for.
+  type: list
+  elements: dict
+  returned: always
+  sample: []
+links:
+  description: Both directions of replication, each with its subscription and slot as they are now.
+  type: dict
+  returned: always
+  sample: {}
+screen:
+  description: All of it on one screen.
+  type: list
+  elements: str
+  returned: always
+  sample: ["migration shop: the source is writable, epoch 1"]
+"""
+
+from typing import Any
+
+from ..module_utils._ansible import Outcome, Runner, run_module, source_option
+from ..module_utils._migration_control import read
+from ..module_utils._migration_ledger import Ledger
+from ..module_utils._migration_names import Names
+from ..module_utils._migration_status import screen
+from ..module_utils._replication_lag import slot_state, subscription_state
+
+
+def look(publisher: Any, subscriber: Any, slot: str, subscription: str) -> dict[str, Any]:
+    """One direction as it is now."""
+    sub, place = subscription_state(subscriber, subscription), slot_state(publisher, slot)
+    tables = sub["tables"] if sub else []
+    return {
+        "subscription": subscription if sub else None,
+        "enabled": bool(sub and sub["enabled"]),
+        "working": bool(sub and sub["worker_pid"]),
+        "tables": len(tables),
+        "tables_in_sync": sum(t["state"] == "r" for t in tables),
+        "slot": slot if place else None,
+        "slot_active": bool(place and place["active"]),
+        "wal_status": place["wal_status"] if place else None,
+        "lag_bytes": place["lag_bytes"] if place else None,
+    }
+
+
+def describe(label: str, link: dict[str, Any]) -> str:
+    """One line of the screen."""
+    if not link["subscription"]:
+        return f"  {label}: none"
+    state = "flowing" if link["working"] and link["slot_active"] else "enabled, not flowing" if link["enabled"] else "ready"
+    behind = "" if link["lag_bytes"] is None or not link["enabled"] else f", {link['lag_bytes'] / 1048576:.1f} MiB behind"
+    return f"  {label}: {state}, {link['tables_in_sync']}/{link['tables']} tables in sync{behind}"
+
+
+def work(runner: Runner) -> Outcome:
+    """Read everything."""
+    params = runner.params
+    node = runner.connect(runner.login())
+    source = runner.connect(runner.login("source"))
+    ledger, control = Ledger(node, params["name"]), read(source, params["name"])
+    names = Names.of(params["name"], params["node"])
+    phases, facts = ledger.phases(), ledger.facts()
+    links = {
+        "forward": look(source, node, names.slot, names.subscription),
+        "back": look(node, source, names.back_slot, names.back_subscription),
+    }
+    live = [describe("to the node  ", links["forward"]), describe("to the source", links["back"])]
+    return Outcome(
+        result={
+            "exists": ledger.exists,
+            "writable": control.writable if control else "",
+            "epoch": control.epoch if control else 0,
+            "phases": phases,
+            "facts": facts,
+            "names": names.as_dict(),
+            "steps": ledger.steps() if params["steps"] else [],
+            "links": links,
+            "screen": screen(params["name"], phases, facts, control, live if control else [], params["width"]),
+        }
+    )
+
+
+def main() -> None:
+    """Entry point."""
+    run_module(
+        {
+            **source_option(),
+            "name": {"type": "str", "required": True},
+            "node": {"type": "str", "default": "n1"},
+            "steps": {"type": "bool", "default": False},
+            "width": {"type": "int", "default": 80},
+        },
+        work,
+    )
+
+
+if __name__ == "__main__":
+    main()
