@@ -1,0 +1,74 @@
+# Copyright: (c) 2026, The Crossover authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real servers for the integration tests: a source (16) and a target (18), a fresh database on each for every test."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any, Iterator
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from support.cluster import Cluster, wheel_bindir  # noqa: E402
+from support.collection import collections_path  # noqa: E402
+from support.collection import run_module as _run_module  # noqa: E402
+from support.database import Database  # noqa: E402
+
+sys.path.insert(0, str(collections_path()))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A test run that is told to end stops its servers, as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+
+
+def _cluster(variable: str, version: int, node: bool) -> Iterator[Cluster]:
+    cluster = Cluster(os.environ.get(variable) or wheel_bindir(version), node=node, fast=True)
+    try:
+        yield cluster.create()
+    finally:
+        cluster.remove()
+
+
+@pytest.fixture(scope="session")
+def source_cluster() -> Iterator[Cluster]:
+    """The source's server: the wheel's 16, or what CROSSOVER_TEST_SOURCE_BIN names."""
+    yield from _cluster("CROSSOVER_TEST_SOURCE_BIN", 16, node=False)
+
+
+@pytest.fixture(scope="session")
+def target_cluster() -> Iterator[Cluster]:
+    """The node's server: the wheel's 18, or what CROSSOVER_TEST_TARGET_BIN names."""
+    yield from _cluster("CROSSOVER_TEST_TARGET_BIN", 18, node=True)
+
+
+def _database(cluster: Cluster) -> Iterator[Database]:
+    database = Database(cluster).create()
+    try:
+        yield database
+    finally:
+        database.drop()
+
+
+@pytest.fixture
+def source_db(source_cluster: Cluster) -> Iterator[Database]:
+    """A fresh database on the source; ``login`` is NOSUPERUSER with exactly the documented grants."""
+    yield from _database(source_cluster)
+
+
+@pytest.fixture
+def target_db(target_cluster: Cluster) -> Iterator[Database]:
+    """A fresh database on the node; ``login`` is a superuser."""
+    yield from _database(target_cluster)
+
+
+@pytest.fixture(scope="session")
+def run_module() -> Any:
+    """Run a module: ``run_module(name, args, check=False, diff=True)`` returns its result as a dict."""
+    return _run_module
