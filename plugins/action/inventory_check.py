@@ -1,0 +1,88 @@
+# Copyright: (c) 2026, The Crossover authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks inventory, limit and variables on the controller, where they are; it reaches no host."""
+
+from __future__ import annotations
+
+import difflib
+import pathlib
+from typing import Any, Mapping
+
+import yaml
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.crossover.pgedge.plugins.module_utils._ansible import LOGIN_OPTIONS
+
+# Made by the roles while they run; everything else that begins with crossover_ is an option of some role.
+INTERNAL = {"crossover_begun", "crossover_summary", "crossover_phase", "crossover_runner", "crossover_cutover", "crossover_finish"}
+_SPECS = pathlib.Path(__file__).resolve().parents[2] / "roles"
+
+
+def known_variables() -> set[str]:
+    """Every option of every role of the collection."""
+    found = set(INTERNAL)
+    for path in _SPECS.glob("*/meta/argument_specs.yml"):
+        specs = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]
+        for entry in specs.values():
+            found |= set(entry.get("options") or {})
+    for path in _SPECS.glob("*/vars/main.yml"):
+        found |= set(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    return found
+
+
+def near(name: str, known: set[str]) -> str:
+    """A name with what was probably meant."""
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    return f"{name} (did you mean {close[0]}?)" if close else name
+
+
+def login_problems(what: str, login: Any) -> list[str]:
+    """What is wrong with a login dict."""
+    if not isinstance(login, Mapping):
+        return [f"{what} is not set: it is a dict with login_host, login_port, login_user, login_password, login_db"]
+    known = set(LOGIN_OPTIONS) | {alias for option in LOGIN_OPTIONS.values() for alias in option.get("aliases", ())}
+    unknown = [f"{what} has an unknown option: {near(str(key), known)}" for key in login if key not in known]
+    database = any(login.get(key) for key in ("login_db", "db", "database"))
+    return unknown + ([] if database else [f"{what} has no login_db"])
+
+
+def problems(groups: Mapping[str, list[str]], hostvars: Mapping[str, Any], hosts: list[str]) -> list[str]:
+    """Everything that is wrong, each as one clause."""
+    runners, nodes = groups.get("crossover_runner", []), groups.get("pgedge", [])
+    if len(runners) != 1:
+        return [
+            f"the inventory group crossover_runner has {len(runners)} hosts and needs exactly one: where the modules run "
+            "(for the control node give it ansible_connection: local)"
+        ]
+    if not nodes:
+        return ["the inventory group pgedge is empty: it holds the nodes, each with its crossover_node"]
+    left_out = [host for host in [*runners, *nodes] if host not in hosts]
+    if left_out:
+        return [f"--limit leaves out {', '.join(left_out)}: a phase needs the runner and every node; run it without --limit"]
+    variables = hostvars[runners[0]]
+    known = known_variables()
+    unknown = sorted(name for name in variables if name.startswith("crossover_") and name not in known)
+    found = [f"unknown variable {near(name, known)}" for name in unknown]
+    found += login_problems("crossover_source", variables.get("crossover_source"))
+    for node in nodes:
+        found += login_problems(f"crossover_node of {node}", hostvars[node].get("crossover_node"))
+    return found
+
+
+class ActionModule(ActionBase):
+    """crossover.pgedge.inventory_check"""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+
+    def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
+        """Fail with one sentence when anything is wrong."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        found = problems(variables["groups"], variables["hostvars"], variables["ansible_play_hosts_all"])
+        result["changed"] = False
+        result["problems"] = found
+        if found:
+            result.update(failed=True, msg=f"{'; '.join(found)}. Nothing was reached and nothing was changed.")
+        return result
