@@ -34,6 +34,7 @@ class Known:
     facts: Mapping[str, Any] = field(default_factory=dict)
     control: Control | None = None
     validate_max_age: float = 3600.0
+    ledger: bool = True
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ def failures(phase: str, known: Known) -> list[str]:
         )
     if phase == "cutover" and _done(known, "validate"):
         found += _validation(known)
+    if phase == "finish" and known.control is not None and not known.control.switched:
+        found = ["the source is writable: run crossover.pgedge.cutover first, or crossover.pgedge.rollback to give up"]
     return found
 
 
@@ -89,8 +92,8 @@ def decide(phase: str, known: Known, check: bool) -> Decision:
         return Decision(False, f"nothing to {phase}: the migration has been switched, the node is writable")
     if switched and phase == "cutover" and _done(known, "cutover"):
         return Decision(False, "nothing to cut over: the node is writable")
-    if not switched and phase == "finish" and known.facts.get("switched_back"):
-        return Decision(True, "finish gives up a migration that was switched back")
+    if phase in ("rollback", "finish") and known.control is None and not known.ledger:
+        return Decision(False, f"nothing to do for {phase}: there is no migration of this name")
     if switched and phase == "cutover":
         return Decision(True, "cutover goes forward from the point of no return")
     unmet = failures(phase, known)

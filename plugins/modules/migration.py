@@ -45,6 +45,16 @@ options:
     description: Name of the landing node, for RV(names).
     type: str
     default: n1
+  schemas:
+    description: The schemas of the migration. Empty means all.
+    type: list
+    elements: str
+    default: []
+  exclude_tables:
+    description: Tables that are not part of the migration, as C(schema.table).
+    type: list
+    elements: str
+    default: []
   validate_max_age:
     description: How old the last validation may be for a cutover, in seconds.
     type: int
@@ -108,6 +118,12 @@ phases:
   type: dict
   returned: always
   sample: {}
+tables:
+  description: The source's tables that a publication names, quoted where needed; partitions come with their table.
+  type: list
+  elements: str
+  returned: state is started
+  sample: [shop.orders]
 writable:
   description: The side that is writable according to the control row; empty before C(replicate).
   type: str
@@ -121,14 +137,17 @@ from ..module_utils._migration_control import read
 from ..module_utils._migration_gates import PHASES, Known, decide
 from ..module_utils._migration_ledger import Ledger
 from ..module_utils._migration_names import Names
+from ..module_utils._pg_catalog import Scope, published_roots, tables
 
 
 def begin(runner: Runner, ledger: Ledger) -> Outcome:
     """Check the gates, then record the start."""
     params = runner.params
-    control = read(runner.connect(runner.login("source")), params["name"])
-    known = Known(ledger.phases(), ledger.facts(), control, params["validate_max_age"])
+    source = runner.connect(runner.login("source"))
+    control = read(source, params["name"])
+    known = Known(ledger.phases(), ledger.facts(), control, params["validate_max_age"], ledger.exists)
     decision = decide(params["phase"], known, runner.check)
+    scope = Scope(tuple(params["schemas"]) or None, tuple(params["exclude_tables"]))
     if decision.failures and not runner.check:
         raise CrossoverError(
             decision.why, code="gate", object=params["phase"], untouched="nothing was changed", server=str(runner.login())
@@ -138,7 +157,12 @@ def begin(runner: Runner, ledger: Ledger) -> Outcome:
         ledger.begin(params["phase"])
     return Outcome(
         changed=decision.run,
-        result={"run": decision.run, "why": decision.why, "writable": control.writable if control else ""},
+        result={
+            "run": decision.run,
+            "why": decision.why,
+            "writable": control.writable if control else "",
+            "tables": [table.full_name for table in published_roots(tables(source, scope))],
+        },
     )
 
 
@@ -174,6 +198,8 @@ def main() -> None:
             "message": {"type": "str"},
             "facts": {"type": "dict", "default": {}},
             "node": {"type": "str", "default": "n1"},
+            "schemas": {"type": "list", "elements": "str", "default": []},
+            "exclude_tables": {"type": "list", "elements": "str", "default": []},
             "validate_max_age": {"type": "int", "default": 3600},
         },
         work,
