@@ -25,7 +25,7 @@ sys.path.insert(0, str(collections_path()))
 
 def pytest_configure(config: pytest.Config) -> None:
     """A test run that is told to end stops its servers, as Ctrl-C does."""
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _cluster(variable: str, version: int, node: bool) -> Iterator[Cluster]:
