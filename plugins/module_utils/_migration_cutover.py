@@ -86,7 +86,7 @@ class Switch:
             for side in (SOURCE, NODE):
                 self.conn[side] = m.open(side)
                 m.read_tables(side, self.conn[side])
-            self.conn["lease"] = m.open(m.old, settings={"synchronous_commit": "on"})
+            self.conn["lease"] = m.open_lease()
             self.route.prepare()
             self._expect_route()
             check_feed(self.conn[m.feed.subscriber], self.conn[m.feed.publisher], m.feed)
@@ -115,7 +115,7 @@ class Switch:
         with step("hold"):
             self.route.hold(min(m.limits.hold, m.limits.window))
         with step("fence"):
-            self._lock(self.lease.fence, m.limits.fence)
+            self._lock(self.lease.fence, min(m.limits.fence, self._left()))
         with step("drain") as detail:
             detail.update(self._barrier(min(m.limits.drain, self._left())))
         with step("sequences") as detail:

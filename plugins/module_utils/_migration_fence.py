@@ -110,8 +110,8 @@ def apply_gently(conn: Any, statements: Iterable[Statement], deadline: float = 1
 
 def switch(conn: Any, tables: Iterable[Table], enabled: bool) -> bool:
     """Turn the fence of all tables on or off, in the caller's transaction; says whether anything changed."""
-    now = triggers(conn)
-    missing = [t.full_name for t in (tables := list(tables)) if t.oid not in now]
+    now, tables = triggers(conn), list(tables)
+    missing = [t.full_name for t in tables if t.oid not in now]
     if missing and enabled:
         raise CrossoverError(
             f"{len(missing)} table(s) have no fence: {', '.join(missing[:5])}",

@@ -59,6 +59,7 @@ class Pooler:
         """The admin console; it speaks the simple protocol only and knows no SET."""
         if self._conn is None or self._conn.closed:
             self._conn = connect(self.login, search_path=None)
+            self._conn.prepare_threshold = None  # the console knows no prepared statements
         return self._conn
 
     def command(self, text: str) -> list[dict[str, Any]]:

@@ -94,6 +94,20 @@ class Migration:
         """A connection to a side."""
         return connect(self.logins[side], **how)
 
+    @property
+    def lease_name(self) -> str:
+        """The application_name of the session that holds the locks, so that it can be ended from outside."""
+        return f"crossover lease {self.name}"[:63]
+
+    def open_lease(self) -> Any:
+        """That session: it notices within half a second that its client is gone, even while it waits for a lock."""
+        settings = {
+            "application_name": self.lease_name,
+            "client_connection_check_interval": "500ms",
+            "synchronous_commit": "on",
+        }
+        return self.open(self.old, settings=settings)
+
     def read_tables(self, side: str, conn: Any) -> list[Table]:
         """The tables of a side that the application can write; read once."""
         if side not in self.tables:
@@ -140,5 +154,11 @@ def take_back(migration: Migration, seen: Control, route: Route, by: str) -> Con
         control = migration.control(conn)
         if control == seen:
             control = swap(conn, seen, seen.writable, by)
+    with migration.open(migration.old) as conn:  # a stalled process cannot let go of its locks by itself
+        conn.execute(
+            """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+               WHERE application_name = %s AND datname = current_database() AND usename = current_user""",
+            [migration.lease_name],
+        )
     agree(migration, control, route)
     return control
