@@ -74,3 +74,8 @@ class Journal:
     def as_list(self) -> list[dict[str, Any]]:
         """For the result."""
         return [step.as_dict() for step in self.steps]
+
+    def as_table(self) -> list[str]:
+        """For people; the steps during which the application waits are marked."""
+        lines = [f"{'*' if s.held else ' '} {s.name:<20}{s.ms:>9.1f} ms" for s in self.steps]
+        return [*lines, f"* the application was held for {self.hold_ms:.1f} ms"] if self.hold_ms else lines

@@ -161,6 +161,12 @@ hold_ms:
   type: float
   returned: success
   sample: 61.4
+table:
+  description: The steps as a table of 80 columns.
+  type: list
+  elements: str
+  returned: always
+  sample: ["* hold           4.1 ms"]
 problems:
   description: What would stop the switch now, each one sentence.
   type: list
@@ -231,7 +237,7 @@ def work(runner: Runner) -> Outcome:
             changed=bool(found["steps"]),
             before={"writable": before.writable},
             after={"writable": migration.new},
-            result={"writable": before.writable, **found},
+            result={"writable": before.writable, "table": [f"would do: {step}" for step in found["steps"]], **found},
             warnings=[f"would not switch now: {problem}" for problem in found["problems"]],
         )
     notebook = runner.connect(migration.logins[NODE], settings={"synchronous_commit": "off"})
@@ -256,7 +262,12 @@ def work(runner: Runner) -> Outcome:
         changed=changed,
         before={"writable": before.writable},
         after={"writable": after.writable},
-        result={"writable": after.writable, "hold_ms": round(journal.hold_ms, 1), "steps": journal.as_list()},
+        result={
+            "writable": after.writable,
+            "hold_ms": round(journal.hold_ms, 1),
+            "steps": journal.as_list(),
+            "table": journal.as_table(),
+        },
     )
 
 

@@ -1,0 +1,55 @@
+# Copyright: (c) 2026, The Crossover authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When a phase may start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.crossover.pgedge.plugins.module_utils._migration_control import Control
+from ansible_collections.crossover.pgedge.plugins.module_utils._migration_gates import Known, decide
+
+SOURCE, NODE = Control("shop", 1, "source"), Control("shop", 2, "node")
+
+
+def done(*phases: str, **more: Any) -> dict[str, Any]:
+    return {phase: {"status": "done", "age": 10.0, "summary": {}} for phase in phases} | more
+
+
+EQUAL = {"status": "done", "age": 10.0, "summary": {"verdict": "equal"}}
+
+
+@pytest.mark.parametrize(
+    ("phase", "known", "runs", "words"),
+    [
+        ("assess", Known(ledger=False), True, "every gate"),
+        ("prepare", Known(), False, "assess has not run"),
+        ("prepare", Known(done("assess")), True, "every gate"),
+        ("prepare", Known(done("assess"), {"assess.blockers": [{"code": "x", "object": "y"}]}), False, "x y"),
+        ("replicate", Known({"prepare": {"status": "failed"}}), False, "prepare has failed"),
+        ("cutover", Known(done("replicate"), control=SOURCE), False, "validate has not run"),
+        ("cutover", Known(done("validate"), control=SOURCE), False, "says nothing"),
+        ("cutover", Known({"validate": {**EQUAL, "age": 4000.0}}, control=SOURCE), False, "4000 s old"),
+        ("cutover", Known({"validate": {**EQUAL, "summary": {"verdict": "different"}}}, control=SOURCE), False, "different"),
+        ("cutover", Known({"validate": EQUAL}, control=SOURCE), True, "every gate"),
+        ("cutover", Known(done("cutover"), control=NODE), False, "nothing to cut over"),
+        ("cutover", Known({"cutover": {"status": "failed"}}, control=NODE), True, "goes forward"),
+        ("replicate", Known(done("prepare"), control=NODE), False, "has been switched"),
+        ("validate", Known(done("replicate"), control=NODE), True, "every gate"),
+        ("finish", Known(done("cutover"), control=SOURCE), False, "the source is writable"),
+        ("finish", Known(done("cutover"), control=NODE), True, "every gate"),
+        ("rollback", Known(ledger=False), False, "no migration"),
+        ("rollback", Known(control=SOURCE, ledger=False), True, "every gate"),
+        ("rollback", Known(done("assess")), True, "every gate"),
+    ],
+)
+def test_decide(phase: str, known: Known, runs: bool, words: str) -> None:
+    decision = decide(phase, known, check=False)
+    assert decision.run == runs and words in decision.why
+
+
+def test_check_mode_never_fails_for_a_phase_that_has_not_run() -> None:
+    decision = decide("replicate", Known(), check=True)
+    assert decision.run and decision.why.startswith("would run after prepare")
