@@ -161,6 +161,7 @@ _CONNECT_HINTS = (
     ("password authentication failed", "bad_password", "check login_user and login_password"),
     ("no password supplied", "bad_password", "set login_password"),
     ("does not exist", "unknown_database", "check login_db and login_user"),
+    ("failed to resolve host", "unknown_host", "check login_host: the name does not resolve from the runner"),
     ("could not translate host name", "unknown_host", "check login_host: the name does not resolve from the runner"),
     ("Connection refused", "unreachable", "check login_host and login_port, and that the server listens there"),
     ("timeout expired", "unreachable", "check login_host, login_port and the firewall between runner and server"),
