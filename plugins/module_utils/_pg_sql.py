@@ -44,6 +44,12 @@ def quote_ident(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def quote_always(name: str) -> str:
+    """Quote an identifier even where it is not needed: what community.postgresql writes in some statements."""
+    quoted = quote_ident(name)
+    return quoted if quoted.startswith('"') else f'"{quoted}"'
+
+
 def quote_literal(value: str) -> str:
     """Quote a string as PostgreSQL's quote_literal() does, independent of standard_conforming_strings."""
     if "\0" in value:

@@ -23,8 +23,9 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, Sequence
+from typing import Any
 
 from ._errors import CrossoverError
 from ._pg_lsn import Lsn
@@ -82,7 +83,9 @@ class _Feed:
         self.slot, self.conn, self.subscription = slot, conn, subscription
         row = conn.execute(_FEED, [subscription]).fetchone()
         if row is None:
-            raise CrossoverError(f"there is no subscription {subscription}", code="no_subscription", object=subscription)
+            raise CrossoverError(
+                f"there is no subscription {subscription}", code="no_subscription", object=subscription
+            )
         self.oid: int = row["oid"]
         self.may_ask: bool = row["may_ask"]
         self.sole_carrier = row["carriers"] == [True]  # no other subscription brings the canary to this database
@@ -100,14 +103,17 @@ class _Feed:
         if not self.seen:
             return False
         self.waiting = self.conn.execute(
-            "SELECT count(*) AS n FROM pg_subscription_rel WHERE srsubid = %s::int8::oid AND srsubstate <> 'r'", [self.oid]
+            "SELECT count(*) AS n FROM pg_subscription_rel WHERE srsubid = %s::int8::oid AND srsubstate <> 'r'",
+            [self.oid],
         ).fetchone()["n"]
         if self.waiting:
             return False
         if self.may_ask:
             self.way = "origin"
             # read after the canary was seen: the flush covers the commit that brought it
-            row = self.conn.execute("SELECT pg_replication_origin_progress('pg_' || %s::int8, true)::text AS lsn", [self.oid])
+            row = self.conn.execute(
+                "SELECT pg_replication_origin_progress('pg_' || %s::int8, true)::text AS lsn", [self.oid]
+            )
             self.applied = Lsn.maybe(row.fetchone()["lsn"])
             return self.applied is not None and self.applied > barrier.floor
         if self.sole_carrier:
@@ -230,7 +236,7 @@ class Barrier:
         open_ = [feed for feed in found if not feed.passed]
         what = "; ".join(
             f"{feed.subscription}: "
-            + (f"{feed.waiting} table(s) not ready" if feed.waiting else "canary seen, not flushed" if feed.seen else "canary not seen")
+            + (f"{feed.waiting} table(s) not ready" if feed.waiting else f"canary {'' if feed.seen else 'not '}seen")
             for feed in open_
         )
         return CrossoverError(

@@ -58,7 +58,8 @@ def error_counts(conn: Any, oid: int) -> dict[str, int]:
     row = conn.execute(
         "SELECT to_jsonb(t) AS found FROM pg_stat_subscription_stats t WHERE subid = %s::int8::oid", [oid]
     ).fetchone()
-    return {k: int(v) for k, v in (row["found"] if row else {}).items() if k.endswith("_count") or k.startswith("confl")}
+    found = row["found"] if row else {}
+    return {name: int(n) for name, n in found.items() if name.endswith("_count") or name.startswith("confl_")}
 
 
 # to_jsonb reads columns that only some versions have (failover: 17, conflicting: 16, two_phase: 14).
@@ -67,7 +68,8 @@ SELECT to_jsonb(s) AS found, pg_wal_lsn_diff(now.lsn, s.confirmed_flush_lsn)::in
        pg_wal_lsn_diff(now.lsn, s.restart_lsn)::int8 AS retained_bytes,
        extract(epoch FROM r.replay_lag)::float8 AS lag_seconds
 FROM pg_replication_slots s
-     CROSS JOIN (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END AS lsn) now
+     CROSS JOIN (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+                             ELSE pg_current_wal_lsn() END AS lsn) now
      LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid
 WHERE s.slot_name = %s
 """
@@ -105,7 +107,8 @@ def slot_state(conn: Any, name: str) -> dict[str, Any] | None:
 def progress_denied(conn: Any) -> str | None:
     """Why this login cannot read how far an origin has been applied, or None when it can."""
     row = conn.execute(
-        "SELECT current_user AS who, has_function_privilege('pg_replication_origin_progress(text, boolean)', 'EXECUTE') AS may"
+        """SELECT current_user AS who,
+                  has_function_privilege('pg_replication_origin_progress(text, boolean)', 'EXECUTE') AS may"""
     ).fetchone()
     if row["may"]:
         return None

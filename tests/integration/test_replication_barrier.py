@@ -57,7 +57,7 @@ def link(publisher, subscriber, name):
 
 @pytest.fixture(params=["forward", "back"])
 def linked(request, lag, source_db, target_db):
-    """(publisher, subscriber, name): the node reads as a superuser, the source as a login with the documented grants."""
+    """(publisher, subscriber, name, direction); the node's login is a superuser, the source's is not."""
     publisher, subscriber = (source_db, target_db) if request.param == "forward" else (target_db, source_db)
     name = f"s_{publisher.name}"
     link(publisher, subscriber, name)

@@ -202,7 +202,7 @@ class Cluster:
             cursor = conn.execute(query.encode(), params)
             while cursor.nextset():
                 pass
-            return cursor.fetchall() if cursor.description else []
+            return cursor.fetchall() if cursor.description is not None else []  # SELECT FROM has no columns, but rows
 
     # -- the rest --------------------------------------------------------------------------------------------------
 
