@@ -22,6 +22,7 @@ from ._migration_journal import Journal
 from ._migration_links import (
     advance_slot,
     check_feed,
+    check_tables,
     ensure_opposite_slot,
     no_long_transactions,
     start_link,
@@ -90,6 +91,7 @@ class Switch:
             self.route.prepare()
             self._expect_route()
             check_feed(self.conn[m.feed.subscriber], self.conn[m.feed.publisher], m.feed)
+            check_tables(m, {side: self.conn[side] for side in (SOURCE, NODE)})
             no_long_transactions(self.conn[m.old], m.limits.long_transaction)
         if m.opposite:
             with step("opposite_slot_ready") as detail:
@@ -196,7 +198,7 @@ class Switch:
         return self.seen
 
     def _expect_route(self) -> None:
-        wrong = [part for part in self.route.where() if part["side"] != self.m.old]
+        wrong = [part for part in self.route.where() if part["side"] not in (self.m.old, "both")]
         if wrong:
             raise CrossoverError(
                 f"{wrong[0]['name']} points to {wrong[0]['side'] or 'neither side'}, expected was the {self.m.old}",

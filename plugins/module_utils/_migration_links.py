@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Mapping
 
 from ._errors import CrossoverError
+from ._migration_fence import triggers
 from ._migration_sides import Link, Migration
 from ._pg_connect import driver, sql_error
-from ._pg_sql import quote_ident
+from ._pg_sql import qualified, quote_ident
 from ._replication_barrier import Barrier
 from ._replication_lag import slot_state, subscription_state
 
@@ -41,6 +42,35 @@ def check_feed(subscriber: Any, publisher: Any, link: Link) -> None:
             untouched="nothing was changed",
             hint="run crossover.pgedge.status to see it, and crossover.pgedge.replicate to mend it",
         )
+
+
+def check_tables(migration: Migration, conn: Mapping[str, Any]) -> None:
+    """Both sides have the same tables, all of them fenced, and what is published is what there is.
+
+    A table or partition that was made since ``replicate`` would stay behind without a word.
+    """
+    again = "run crossover.pgedge.replicate again, it takes new tables in"
+    permanent = {side: {t.full_name for t in migration.tables[side] if t.persistence == "p"} for side in conn}
+    for side, other in ((migration.old, migration.new), (migration.new, migration.old)):
+        if missing := sorted(permanent[side] - permanent[other]):
+            raise _drift(f"{len(missing)} table(s) of the {side} are missing on the {other}", missing, again)
+        fenced = triggers(conn[side])
+        if bare := [t.full_name for t in migration.tables[side] if t.oid not in fenced]:
+            raise _drift(f"{len(bare)} table(s) on the {side} have no fence", bare, again)
+    feed = migration.feed
+    rows = conn[feed.publisher].execute(
+        "SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = %s", [feed.publication]
+    )
+    published = {qualified(row["schemaname"], row["tablename"]) for row in rows}
+    leaves = {t.full_name for t in migration.tables[feed.publisher] if t.persistence == "p" and not t.partitioned}
+    if unpublished := sorted(leaves - published):
+        raise _drift(f"{len(unpublished)} table(s) are not published by {feed.publication}", unpublished, again)
+
+
+def _drift(what: str, names: list[str], hint: str) -> CrossoverError:
+    return CrossoverError(
+        f"{what}: {', '.join(names[:5])}", code="catalogue_changed", object=names[0], untouched="nothing was changed", hint=hint
+    )
 
 
 def no_long_transactions(conn: Any, limit: float) -> None:
@@ -109,7 +139,7 @@ def advance_slot(publisher: Any, link: Link) -> dict[str, Any]:
 
 
 def stop_link(migration: Migration, link: Link, timeout: float = 30.0) -> bool:
-    """Disable a subscription and wait until its worker is gone and the slot is free. Says whether it was enabled."""
+    """Disable a subscription, wait until its worker is gone, and drop its slot. Says whether there was anything to do."""
     with migration.open(link.subscriber) as conn, migration.open(link.publisher) as publisher:
         state = subscription_state(conn, link.subscription)
         if state is None:
@@ -120,7 +150,10 @@ def stop_link(migration: Migration, link: Link, timeout: float = 30.0) -> bool:
         while True:
             now, slot = subscription_state(conn, link.subscription), slot_state(publisher, link.slot)
             if not (now and now["worker_pid"]) and not (slot and slot["active"]):
-                return bool(state["enabled"])
+                # It would hold WAL back and is of no further use: the next switch makes a new one ahead of its window.
+                if slot:
+                    publisher.execute("SELECT pg_drop_replication_slot(%s)", [link.slot])
+                return bool(state["enabled"] or slot)
             if time.monotonic() > until:
                 raise CrossoverError(
                     f"the worker of subscription {link.subscription} did not end within {timeout:g} s",

@@ -9,8 +9,7 @@ from typing import Any, Callable
 
 from ._errors import CrossoverError
 from ._migration_control import NODE, SOURCE, Control
-from ._migration_fence import triggers
-from ._migration_links import check_feed, no_long_transactions
+from ._migration_links import check_feed, check_tables, no_long_transactions
 from ._migration_sides import Migration
 from ._replication_lag import slot_state
 
@@ -41,9 +40,7 @@ def rehearse(migration: Migration, control: Control) -> dict[str, Any]:
         attempt(lambda: check_feed(conn[feed.subscriber], conn[feed.publisher], feed))
         attempt(lambda: no_long_transactions(conn[migration.old], migration.limits.long_transaction))
         for side in (SOURCE, NODE):
-            fenced = triggers(conn[side])
-            bare = [t.full_name for t in migration.read_tables(side, conn[side]) if t.oid not in fenced]
-            if bare:
-                problems.append(f"{len(bare)} table(s) on the {side} have no fence: {', '.join(bare[:3])}")
+            migration.read_tables(side, conn[side])
+        attempt(lambda: check_tables(migration, conn))
         slot = slot_state(conn[feed.publisher], feed.slot)
     return {"problems": problems, "steps": STEPS, "lag_bytes": slot["lag_bytes"] if slot else None}

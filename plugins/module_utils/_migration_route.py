@@ -146,7 +146,8 @@ class LibpqRoute:
         found = []
         for role in self.roles:
             sides = [side for side, state in states.items() if not state.get(role, False)]
-            found.append({"name": role, "side": sides[0] if len(sides) == 1 else None, "held": False})
+            side = sides[0] if len(sides) == 1 else "both" if sides else None  # both: before the first switch
+            found.append({"name": role, "side": side, "held": False})
         return found
 
 

@@ -270,3 +270,17 @@ def test_a_wrong_pooler_database_is_told_before_anything_is_held(lab: Lab) -> No
 def test_without_replicate_there_is_nothing_to_switch(source_db: Database, target_db: Database, run_module: Any) -> None:
     result = run_module("cutover", {**target_db.login, "name": "shop", "source": source_db.login})
     assert result["failed"] and result["failure"]["code"] == "no_control_row" and "replicate" in result["msg"], result
+
+
+def test_a_table_made_since_replicate_stops_it(lab: Lab) -> None:
+    lab.source.as_owner("CREATE TABLE shop.part_newer (id int PRIMARY KEY)")
+    result = lab.cutover()
+    assert result["failed"] and result["failure"]["code"] == "catalogue_changed" and "part_newer" in result["msg"], result
+    assert any("part_newer" in problem for problem in lab.cutover(check=True)["problems"])
+    assert lab.epoch() == 1
+
+
+def test_no_slot_is_left_behind_to_hold_wal(lab: Lab) -> None:
+    assert lab.cutover()["changed"]
+    mine = "SELECT slot_name FROM pg_replication_slots WHERE database = current_database()"
+    assert not lab.source.sql(mine) and [r["slot_name"] for r in lab.target.sql(mine)] == [lab.names.back_slot]
