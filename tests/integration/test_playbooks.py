@@ -1,0 +1,164 @@
+# Copyright: (c) 2026, The Crossover authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whole migrations by the playbooks, as a user runs them, on real servers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.database import Database
+from support.play import Inventory, Play
+
+SCHEMA = """
+CREATE SCHEMA shop;
+CREATE TABLE shop.customer (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL);
+CREATE TABLE shop."Order" (id serial PRIMARY KEY, customer bigint NOT NULL REFERENCES shop.customer, total numeric(10, 2));
+CREATE INDEX ON shop."Order" (customer);
+CREATE TABLE shop.event (at timestamptz, id int, note text, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+CREATE TABLE shop.event_old PARTITION OF shop.event FOR VALUES FROM (MINVALUE) TO ('2025-01-01');
+CREATE TABLE shop.event_new PARTITION OF shop.event FOR VALUES FROM ('2025-01-01') TO (MAXVALUE);
+CREATE VIEW shop.total AS SELECT customer, sum(total) AS total FROM shop."Order" GROUP BY customer;
+INSERT INTO shop.customer (name) SELECT 'customer ' || n FROM generate_series(1, 500) n;
+INSERT INTO shop."Order" (customer, total) SELECT 1 + n % 500, n FROM generate_series(1, 2000) n;
+INSERT INTO shop.event SELECT '2024-12-01'::timestamptz + n * interval '1 hour', n, 'note' FROM generate_series(1, 1500) n;
+"""
+# benchmark takes a while and has tests of its own
+QUICK = {"crossover_benchmark_seconds": 1}
+
+
+@pytest.fixture
+def inventory(source_db: Database, target_db: Database, tmp_path: Path) -> Inventory:
+    source_db.as_owner(SCHEMA)
+    return Inventory(tmp_path, source_db.login, target_db.login, **QUICK)
+
+
+def ok(play: Play) -> Play:
+    assert play.rc == 0, play.output[-6000:]
+    return play
+
+
+def leftovers(side: Database) -> dict[str, Any]:
+    """What a migration could have left on one side."""
+    return side.sql(
+        """SELECT (SELECT count(*) FROM pg_namespace WHERE nspname ~ '^crossover') AS schemas,
+                  (SELECT count(*) FROM pg_publication) AS publications,
+                  (SELECT count(*) FROM pg_subscription WHERE subdbid = d.oid) AS subscriptions,
+                  (SELECT count(*) FROM pg_replication_slots WHERE database = d.datname) AS slots,
+                  (SELECT count(*) FROM pg_trigger WHERE tgname ~ '^crossover') AS triggers
+           FROM pg_database d WHERE datname = current_database()"""
+    )[0]
+
+
+NOTHING = {"schemas": 0, "publications": 0, "subscriptions": 0, "slots": 0, "triggers": 0}
+
+
+def rows(side: Database) -> list[dict[str, Any]]:
+    return side.sql('SELECT (SELECT count(*) FROM shop."Order") AS orders, (SELECT count(*) FROM shop.event) AS events')
+
+
+def test_a_whole_migration_there_and_back(inventory: Inventory, source_db: Database, target_db: Database) -> None:
+    planned = ok(inventory.play("migrate", "--check", "--diff"))
+    assert "would run after" in planned.output
+    assert leftovers(source_db) == leftovers(target_db) == NOTHING
+    ok(inventory.play("migrate"))
+    assert rows(source_db) == rows(target_db)
+    again = ok(inventory.play("migrate"))
+    assert again.changed == 0, again.output
+    assert ok(inventory.play("migrate", "--check")).changed == 0
+    assert "the source is writable" in ok(inventory.play("status")).output
+
+    refused = inventory.play("cutover")
+    assert refused.rc != 0 and f"crossover_cutover={source_db.name}" in refused.output
+    ok(inventory.play("cutover", crossover_cutover=source_db.name))
+    assert ok(inventory.play("cutover", crossover_cutover=source_db.name)).changed == 0
+    assert "the node is writable" in ok(inventory.play("status")).output
+    target_db.sql('INSERT INTO shop.customer (name) VALUES (\'written on the node\')')
+    assert ok(inventory.play("migrate")).changed == 0, "after the switch there is nothing left to build"
+    ok(inventory.play("validate", crossover_validate_force=True))
+
+    ok(inventory.play("rollback"))
+    assert ok(inventory.play("rollback")).changed == 0
+    assert source_db.sql("SELECT count(*) AS n FROM shop.customer WHERE name = 'written on the node'")[0]["n"] == 1
+    source_db.sql('INSERT INTO shop.customer (name) VALUES (\'written on the source\')')
+    ok(inventory.play("validate", crossover_validate_force=True))
+
+    ok(inventory.play("cutover", crossover_cutover=source_db.name))
+    ok(inventory.play("finish", crossover_finish=target_db.name if False else source_db.name))
+    assert leftovers(source_db) == leftovers(target_db) == NOTHING
+    assert ok(inventory.play("finish", crossover_finish=source_db.name)).changed == 0
+    target_db.sql('INSERT INTO shop."Order" (customer, total) VALUES (1, 1)')
+
+
+def test_rollback_before_the_cutover_removes_everything(
+    inventory: Inventory, source_db: Database, target_db: Database
+) -> None:
+    ok(inventory.play("migrate"))
+    ok(inventory.play("rollback"))
+    assert leftovers(source_db) == leftovers(target_db) == NOTHING
+    assert not target_db.sql("SELECT FROM pg_namespace WHERE nspname = 'shop'")
+    assert ok(inventory.play("rollback")).changed == 0
+    ok(inventory.play("migrate"))
+    assert rows(source_db) == rows(target_db)
+
+
+@pytest.mark.parametrize("phase", ["prepare", "replicate", "validate", "benchmark", "cutover", "monitor", "finish"])
+def test_out_of_order(inventory: Inventory, source_db: Database, target_db: Database, phase: str) -> None:
+    play = inventory.play(phase, crossover_cutover=source_db.name, crossover_finish=source_db.name)
+    if phase == "finish":
+        assert play.rc == 0 and "no migration of this name" in play.output
+    else:
+        assert play.rc != 0 and "run the playbook crossover.pgedge." in play.failure, play.output
+    assert leftovers(source_db) == leftovers(target_db) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"crossover_sorce": {}}, "did you mean crossover_source"),
+        ({"crossover_schemas": ["nonsense"]}, "nonsense"),
+        ({"crossover_exclude_tables": ["shop.nonsense"]}, "nonsense"),
+        ({"crossover_waivers": [{"code": "nonsense", "object": "*"}]}, "nonsense"),
+        ({"crossover_route": {"type": "nonsense"}}, "nonsense"),
+        ({"crossover_jobs": "many"}, "many"),
+    ],
+)
+def test_unknown_names(
+    inventory: Inventory, source_db: Database, target_db: Database, variables: dict[str, Any], words: str
+) -> None:
+    inventory.set(**variables)
+    play = inventory.play("migrate")
+    assert play.rc != 0 and words in play.output, play.output
+    assert leftovers(source_db) == NOTHING and leftovers(target_db) in (NOTHING, {**NOTHING, "schemas": 1})
+
+
+def test_limit_and_inventory(inventory: Inventory) -> None:
+    play = inventory.play("assess", "--limit", "runner")
+    assert play.rc != 0 and "--limit leaves out n1" in play.output
+    play = inventory.play("assess", "--limit", "n1")
+    assert play.rc != 0 and "--limit leaves out runner" in play.output
+    inventory.data["pgedge"]["hosts"]["n1"] = {}
+    inventory.write()
+    play = inventory.play("assess")
+    assert play.rc != 0 and "crossover_node of n1 is not set" in play.output
+
+
+def test_a_target_that_is_not_empty(inventory: Inventory, source_db: Database, target_db: Database) -> None:
+    target_db.as_owner("CREATE TABLE public.precious (id int); INSERT INTO public.precious VALUES (1)")
+    play = inventory.play("migrate")
+    assert play.rc != 0 and "precious" in play.output and "empty" in play.output, play.output
+    assert target_db.sql("SELECT * FROM public.precious") == [{"id": 1}]
+    assert leftovers(source_db) == NOTHING
+
+
+def test_no_secret_in_any_output(inventory: Inventory, source_db: Database, target_db: Database) -> None:
+    secrets = {source_db.login["login_password"], target_db.login["login_password"]}
+    plays = [inventory.play("migrate", "-vvv", "--diff"), inventory.play("status", "-vvvv")]
+    plays.append(inventory.play("cutover", "-vvv", "--diff", crossover_cutover=source_db.name))
+    plays.append(inventory.play("rollback", "-vvv", "--diff"))
+    for play in plays:
+        ok(play)
+        for secret in secrets:
+            assert secret not in play.output, next(line for line in play.output.splitlines() if secret in line)[:300]
