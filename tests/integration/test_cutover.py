@@ -66,7 +66,8 @@ class Lab:
 class Writers:
     """Clients that insert through the pooler and keep a list of what was acknowledged."""
 
-    def __init__(self, dsn: str, count: int = 3) -> None:
+    def __init__(self, dsn: str, count: int = 3, fresh: bool = False) -> None:
+        self.fresh = fresh  # a new connection for every write, as without a pool in the application
         self.stop, self.acknowledged, self.failed, self.longest = threading.Event(), [], [], 0.0
         self.threads = [threading.Thread(target=self._write, args=[dsn, client], daemon=True) for client in range(count)]
 
@@ -77,6 +78,9 @@ class Writers:
             if self.stop.is_set():
                 break
             try:
+                if self.fresh:
+                    conn.close()
+                    conn = psycopg.connect(dsn, autocommit=True, prepare_threshold=None)
                 conn.execute("INSERT INTO shop.entry (client, number) VALUES (%s, %s)", [client, number])
                 self.acknowledged.append((client, number))
                 self.longest, last = max(self.longest, time.monotonic() - last), time.monotonic()
@@ -284,3 +288,13 @@ def test_no_slot_is_left_behind_to_hold_wal(lab: Lab) -> None:
     assert lab.cutover()["changed"]
     mine = "SELECT slot_name FROM pg_replication_slots WHERE database = current_database()"
     assert not lab.source.sql(mine) and [r["slot_name"] for r in lab.target.sql(mine)] == [lab.names.back_slot]
+
+
+def test_clients_that_connect_while_the_pooler_is_held(lab: Lab) -> None:
+    with Writers(lab.pooler.dsn, fresh=True) as writers:
+        assert lab.cutover()["changed"]
+        time.sleep(0.3)
+        assert lab.cutover("back")["changed"]
+        time.sleep(0.3)
+    assert not writers.failed
+    check_nothing_lost(writers, lab.source)
