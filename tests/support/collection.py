@@ -75,9 +75,18 @@ def start_module(
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[str]:
     """The same without waiting: for tests that do something meanwhile, or kill it."""
-    payload = {**args, "_ansible_check_mode": check, "_ansible_diff": diff, "_ansible_remote_tmp": tempfile.gettempdir()}
+    payload = {
+        **args,
+        "_ansible_check_mode": check,
+        "_ansible_diff": diff,
+        "_ansible_remote_tmp": tempfile.gettempdir(),
+    }
     process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("module_main.py")), f"ansible_collections.{NAME}.plugins.modules.{name}"],
+        [
+            sys.executable,
+            str(Path(__file__).with_name("module_main.py")),
+            f"ansible_collections.{NAME}.plugins.modules.{name}",
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -71,7 +71,9 @@ class Database:
             return
         if self.cluster.sql("SELECT FROM pg_database WHERE datname = %s", [self.name]):
             self._drop_subscriptions()
-            for row in self.sql("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()", superuser=True):
+            for row in self.sql(
+                "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()", superuser=True
+            ):
                 with self.connect(superuser=True) as conn:
                     conn.execute(sql.SQL("ROLLBACK PREPARED {}").format(sql.Literal(row["gid"])))
             self._drop_slots()

@@ -15,4 +15,6 @@ if __name__ == "__main__":
     basic._ANSIBLE_PROFILE = "legacy"  # type: ignore[attr-defined]  # ansible-core 2.19 and newer; unused before
     name = sys.argv[1]
     sys.argv = [name]
-    runpy.run_module(name, init_globals={"_module_fqn": name, "_modlib_path": None}, run_name="__main__", alter_sys=True)
+    runpy.run_module(
+        name, init_globals={"_module_fqn": name, "_modlib_path": None}, run_name="__main__", alter_sys=True
+    )

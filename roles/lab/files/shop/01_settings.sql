@@ -12,8 +12,8 @@ SELECT greatest(200, round(60000 * :scale))  AS customers,
        greatest(100, round(10000 * :scale))  AS products,
        greatest(500, round(150000 * :scale)) AS orders,
        greatest(100, round(10000 * :scale))  AS accounts,
-       greatest(300, round(150000 * :scale)) AS events,
-       greatest(200, round(80000 * :scale))  AS audits,
+       greatest(300, round(200000 * :scale)) AS events,
+       greatest(200, round(120000 * :scale)) AS audits,
        greatest(100, round(30000 * :scale))  AS invoices,
        greatest(200, round(50000 * :scale))  AS moves
 \gset
