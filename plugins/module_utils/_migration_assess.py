@@ -63,8 +63,9 @@ def sentence(figures: dict[str, Any]) -> str:
 
 def table(findings: Iterable[Finding], width: int = 80) -> list[str]:
     """The findings as lines: severity, finding and object, what it means and what to do."""
+    width = max(60, width)
     left = max(18, (width - 12) // 3)
-    right = max(20, width - 9 - left - 2)
+    right = width - 9 - left - 2
     lines = [f"{'SEVERITY':9}{'FINDING':{left}}  WHAT IT MEANS, WHAT TO DO", "-" * width]
     for finding in findings:
         severity = "waived" if finding.waived else finding.severity

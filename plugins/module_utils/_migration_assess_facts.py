@@ -160,7 +160,7 @@ class SequenceFacts:
         )
         low, high = max(low, self.minimum), min(high, self.maximum)
         done = self.last_value - low if self.increment > 0 else high - self.last_value
-        return done / max(1, high - low)
+        return (done + 1) / max(1, high - low + 1)
 
 
 @dataclass(frozen=True)

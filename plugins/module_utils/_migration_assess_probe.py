@@ -14,7 +14,7 @@ from typing import Any, Mapping
 from ._errors import CrossoverError
 from ._migration_assess_facts import Probes, Wanted
 from ._pg_connect import Login, connect, driver
-from ._pg_sql import HIDDEN, quote_ident, quote_literal
+from ._pg_sql import HIDDEN, quote_literal
 
 _PROBE = "crossover_probe"
 # Nobody is asked at this address: it only has to look like what a login without superuser must give.
@@ -38,7 +38,7 @@ def probe(conns: Mapping[str, Any], source: Login, source_for_nodes: Login, want
     subscribe_node = try_subscription(conns["node"], _NOWHERE, connects=False)
     reach, tried = None, False
     if subscribe_node is None and not pooled:
-        reach, tried = _reach(conns["node"], source_for_nodes, wanted)
+        reach, tried = _reach(conns["node"], source_for_nodes)
     return Probes(
         replication=None if pooled else try_replication(source),
         subscribe_source=try_subscription(conns["source"], _NOWHERE, connects=False) if wanted.way_back else None,
@@ -61,13 +61,11 @@ def try_replication(login: Login) -> str | None:
     return None
 
 
-def try_subscription(
-    conn: Any, conninfo: str, *, connects: bool, silence: bool = False, publication: str = _PROBE
-) -> str | None:
+def try_subscription(conn: Any, conninfo: str, *, connects: bool, silence: bool = False) -> str | None:
     """CREATE SUBSCRIPTION in a transaction that is rolled back; how it failed. Makes no slot."""
     options = "slot_name = NONE, create_slot = false, copy_data = false, enabled = false"
     sql = (
-        f"CREATE SUBSCRIPTION {_PROBE} CONNECTION {quote_literal(conninfo)} PUBLICATION {quote_ident(publication)} "
+        f"CREATE SUBSCRIPTION {_PROBE} CONNECTION {quote_literal(conninfo)} PUBLICATION {_PROBE} "
         f"WITH (connect = {str(connects).lower()}, {options})"
     )
     try:
@@ -86,12 +84,13 @@ def try_subscription(
     return None
 
 
-def _reach(conn: Any, source: Login, wanted: Wanted) -> tuple[str | None, bool]:
+def _reach(conn: Any, source: Login) -> tuple[str | None, bool]:
     """Let the node connect to the source as its subscription will; how that failed, and whether it was tried."""
     if not conn.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()["rolsuper"]:
         return None, False
     conninfo = f"{source.conninfo()} connect_timeout={_TIMEOUT - 5} application_name={_PROBE}"
-    failure = try_subscription(conn, conninfo, connects=True, silence=True, publication=wanted.names.publication)
-    if failure and source.password:
-        failure = failure.replace(source.password, HIDDEN)
+    failure = try_subscription(conn, conninfo, connects=True, silence=True)
+    if failure:
+        failure = failure.rsplit("to the publisher: ", 1)[-1]  # the rest says what the finding says
+        failure = failure.replace(source.password, HIDDEN) if source.password else failure
     return failure, True

@@ -104,7 +104,8 @@ def decoding(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
                     "output_plugin",
                     BLOCKER,
                     server.side,
-                    f"output_plugin_libraries of the {server.side} is {libraries!r}: it lacks {shorten(sorted(missing))}.",
+                    f"output_plugin_libraries of the {server.side} is {libraries!r}: it lacks "
+                    f"{shorten(sorted(missing))}.",
                     "Add what is missing and reload the server.",
                 )
 

@@ -39,13 +39,11 @@ ORDER BY c.relname COLLATE "C"
 """
 # A sequence belongs to a column by a dependency: 'a' for serial and OWNED BY, 'i' for identity.
 _SEQUENCES = """
-SELECT q.name, pg_get_userbyid(c.relowner) AS owner,
+SELECT {name} AS name, pg_get_userbyid(c.relowner) AS owner,
        s.seqmin AS minimum, s.seqmax AS maximum, s.seqincrement AS increment, s.seqcycle AS cycle,
        p.last_value, has_sequence_privilege(c.oid, 'SELECT') AS readable,
        has_sequence_privilege(c.oid, 'UPDATE') AS settable, owned.column, owned.column_type
-FROM unnest(%(names)s::text[]) AS q (name)
-JOIN pg_class c ON c.oid = to_regclass(q.name) JOIN pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_sequence s ON s.seqrelid = c.oid
+FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_sequences p ON p.schemaname = n.nspname AND p.sequencename = c.relname
 LEFT JOIN LATERAL (
     SELECT d.refobjid::regclass::text || '.' || quote_ident(a.attname) AS "column",
@@ -53,7 +51,8 @@ LEFT JOIN LATERAL (
     FROM pg_depend d JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
     WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_class'::regclass
       AND d.deptype IN ('a', 'i') LIMIT 1) owned ON true
-"""
+WHERE {name} = ANY (%(names)s)
+""".replace("{name}", "quote_ident(n.nspname) || '.' || quote_ident(c.relname)")
 
 
 def check_scope(conn: Any, scope: Scope) -> frozenset[str]:

@@ -79,7 +79,7 @@ options:
     type: dict
     default: {}
   width:
-    description: Columns of RV(table).
+    description: Columns of RV(table), at least 60.
     type: int
     default: 80
 extends_documentation_fragment:
