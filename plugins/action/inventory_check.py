@@ -11,11 +11,10 @@ from typing import Any, Mapping
 
 import yaml
 from ansible.plugins.action import ActionBase
-
 from ansible_collections.crossover.pgedge.plugins.module_utils._ansible import LOGIN_OPTIONS
 
 # Made by the roles while they run; everything else that begins with crossover_ is an option of some role.
-INTERNAL = {"crossover_begun", "crossover_summary", "crossover_phase", "crossover_runner", "crossover_cutover", "crossover_finish"}
+INTERNAL = {"crossover_begun", "crossover_summary", "crossover_phase", "crossover_runner"}
 _SPECS = pathlib.Path(__file__).resolve().parents[2] / "roles"
 
 
@@ -51,15 +50,15 @@ def problems(groups: Mapping[str, list[str]], hostvars: Mapping[str, Any], hosts
     """Everything that is wrong, each as one clause."""
     runners, nodes = groups.get("crossover_runner", []), groups.get("pgedge", [])
     if len(runners) != 1:
-        return [
-            f"the inventory group crossover_runner has {len(runners)} hosts and needs exactly one: where the modules run "
-            "(for the control node give it ansible_connection: local)"
-        ]
+        needs = "exactly one: where the modules run (for the control node give it ansible_connection: local)"
+        return [f"the inventory group crossover_runner has {len(runners)} hosts and needs {needs}"]
     if not nodes:
         return ["the inventory group pgedge is empty: it holds the nodes, each with its crossover_node"]
     left_out = [host for host in [*runners, *nodes] if host not in hosts]
     if left_out:
-        return [f"--limit leaves out {', '.join(left_out)}: a phase needs the runner and every node; run it without --limit"]
+        return [
+            f"--limit leaves out {', '.join(left_out)}: a phase needs the runner and every node; run it without --limit"
+        ]
     variables = hostvars[runners[0]]
     known = known_variables()
     unknown = sorted(name for name in variables if name.startswith("crossover_") and name not in known)

@@ -161,5 +161,5 @@ def _secrets(value: Any, key: str = "") -> Iterable[str]:
     elif isinstance(value, (list, tuple)):
         for inner in value:
             yield from _secrets(inner, key)
-    elif isinstance(value, str) and value and key.lower().endswith(("password", "passwd", "passphrase", "token")):
-        yield value
+    elif value and key.lower().endswith(("password", "passwd", "passphrase", "token")) and value is not True:
+        yield str(value)  # also one that YAML took for a number

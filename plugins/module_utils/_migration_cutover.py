@@ -183,7 +183,7 @@ class Switch:
             exc.untouched = (
                 f"the {control.writable} is writable and the application goes on there"
                 if control.writable == self.m.old
-                else f"the switch itself is done, the {control.writable} is writable; run the playbook again to go forward"
+                else f"the switch is done, the {control.writable} is writable; run the playbook again to go forward"
             )
 
     def _rescue(self, seen: Control) -> Control:
@@ -210,7 +210,9 @@ class Switch:
     def _barrier(self, timeout: float) -> dict[str, Any]:
         feed = self.m.feed
         barrier = Barrier.take(self.conn[feed.publisher], feed.publisher)
-        return barrier.wait(self.conn[feed.publisher], [(feed.slot, self.conn[feed.subscriber], feed.subscription)], timeout)
+        return barrier.wait(
+            self.conn[feed.publisher], [(feed.slot, self.conn[feed.subscriber], feed.subscription)], timeout
+        )
 
     def _lock(self, take: Any, timeout: float) -> None:
         try:
@@ -223,7 +225,9 @@ class Switch:
                 hint="end or wait for that transaction, or raise crossover_fence_timeout",
             ) from None
         except driver().Error as exc:
-            raise sql_error(exc, self.m.logins[self.m.old], "the tables could not be locked", code="fence_failed") from None
+            raise sql_error(
+                exc, self.m.logins[self.m.old], "the tables could not be locked", code="fence_failed"
+            ) from None
 
     def _blockers(self) -> str:
         rows = self.conn[self.m.old].execute(
@@ -245,7 +249,9 @@ class Switch:
         left = self._deadline - time.monotonic()
         if left <= 0 and raising:
             raise CrossoverError(
-                f"the window of {self.m.limits.window:g} s is over", code="window_timeout", hint="see the steps for what was slow"
+                f"the window of {self.m.limits.window:g} s is over",
+                code="window_timeout",
+                hint="see the steps for what was slow",
             )
         return left
 

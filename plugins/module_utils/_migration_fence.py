@@ -29,7 +29,8 @@ FUNCTION_DDL = """CREATE OR REPLACE FUNCTION crossover.refuse_write() RETURNS tr
 LANGUAGE plpgsql SET search_path = pg_catalog AS $fence$
 BEGIN
     RAISE EXCEPTION USING ERRCODE = 'read_only_sql_transaction',
-        MESSAGE = format('%I.%I is fenced by the migration: writes belong on the other side', TG_TABLE_SCHEMA, TG_TABLE_NAME),
+        MESSAGE = format('%I.%I is fenced by the migration: writes belong on the other side',
+                         TG_TABLE_SCHEMA, TG_TABLE_NAME),
         HINT = 'Reconnect through the route that the migration switches.';
 END $fence$"""
 
@@ -37,7 +38,8 @@ END $fence$"""
 def triggers(conn: Any) -> dict[int, bool]:
     """Table oid -> whether its fence trigger is on, for every table that has one."""
     rows = conn.execute(
-        "SELECT tgrelid::int8 AS oid, tgenabled <> 'D' AS enabled FROM pg_trigger WHERE tgname = %s AND NOT tgisinternal",
+        """SELECT tgrelid::int8 AS oid, tgenabled <> 'D' AS enabled
+           FROM pg_trigger WHERE tgname = %s AND NOT tgisinternal""",
         [FENCE_TRIGGER],
     )
     return {row["oid"]: row["enabled"] for row in rows}
@@ -46,7 +48,8 @@ def triggers(conn: Any) -> dict[int, bool]:
 def base_plan(conn: Any, control: bool) -> list[Statement]:
     """Schema, canary and fence function, and on the source the control table, as far as they are missing."""
     there = conn.execute(
-        """SELECT to_regnamespace('crossover') IS NOT NULL AS schema, to_regclass('crossover.canary') IS NOT NULL AS canary,
+        """SELECT to_regnamespace('crossover') IS NOT NULL AS schema,
+                  to_regclass('crossover.canary') IS NOT NULL AS canary,
                   to_regclass('crossover.control') IS NOT NULL AS control,
                   to_regprocedure('crossover.refuse_write()') IS NOT NULL AS function"""
     ).fetchone()
@@ -102,7 +105,7 @@ def apply_gently(conn: Any, statements: Iterable[Statement], deadline: float = 1
                         f"no lock within {deadline:g} s for: {statement}",
                         code="lock_timeout",
                         untouched="what was done so far is harmless and a rerun goes on from there",
-                        hint="end the long transactions on that table (pg_stat_activity, oldest xact_start), then run again",
+                        hint="end the long transactions on that table (oldest xact_start), then run again",
                     ) from None
                 time.sleep(pause)
                 pause = min(pause * 2, 1.0)

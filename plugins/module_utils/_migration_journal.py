@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The Crossover authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The journal of one switch: each step before and after, in the ledger and for the result (private to the collection)."""
+"""The journal of one switch: each step before and after, for ledger and result (private to the collection)."""
 
 from __future__ import annotations
 

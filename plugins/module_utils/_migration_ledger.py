@@ -155,11 +155,18 @@ class Ledger:
         self.conn.execute("DELETE FROM crossover.fact WHERE migration_id = %s AND key = %s", [self._need(), key])
 
     def step(
-        self, run: str, phase: str, step: str, status: str, ms: float | None = None, detail: dict[str, Any] | None = None
+        self,
+        run: str,
+        phase: str,
+        step: str,
+        status: str,
+        ms: float | None = None,
+        detail: dict[str, Any] | None = None,
     ) -> None:
         """Record one step of a run, before ('started') and after ('done', 'failed')."""
         self.conn.execute(
-            "INSERT INTO crossover.step (migration_id, run, phase, step, status, ms, detail) VALUES (%s,%s,%s,%s,%s,%s,%s)",
+            """INSERT INTO crossover.step (migration_id, run, phase, step, status, ms, detail)
+               VALUES (%s, %s, %s, %s, %s, %s, %s)""",
             [self._need(), run, phase, step, status, ms, json.dumps(detail or {})],
         )
 

@@ -69,7 +69,11 @@ def check_tables(migration: Migration, conn: Mapping[str, Any]) -> None:
 
 def _drift(what: str, names: list[str], hint: str) -> CrossoverError:
     return CrossoverError(
-        f"{what}: {', '.join(names[:5])}", code="catalogue_changed", object=names[0], untouched="nothing was changed", hint=hint
+        f"{what}: {', '.join(names[:5])}",
+        code="catalogue_changed",
+        object=names[0],
+        untouched="nothing was changed",
+        hint=hint,
     )
 
 
@@ -99,7 +103,7 @@ def no_long_transactions(conn: Any, limit: float) -> None:
 
 
 def ensure_opposite_slot(publisher: Any, link: Link) -> dict[str, Any]:
-    """The slot for the other direction exists and is not lost. It is made while writes go on and advanced in the window."""
+    """The slot for the other direction exists and is not lost; made while writes go on, advanced in the window."""
     state = slot_state(publisher, link.slot)
     made = False
     try:
@@ -139,7 +143,7 @@ def advance_slot(publisher: Any, link: Link) -> dict[str, Any]:
 
 
 def stop_link(migration: Migration, link: Link, timeout: float = 30.0) -> bool:
-    """Disable a subscription, wait until its worker is gone, and drop its slot. Says whether there was anything to do."""
+    """Disable a subscription, wait until its worker is gone, drop its slot; says whether there was anything to do."""
     with migration.open(link.subscriber) as conn, migration.open(link.publisher) as publisher:
         state = subscription_state(conn, link.subscription)
         if state is None:

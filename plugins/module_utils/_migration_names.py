@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The Crossover authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the migration's objects are called on either side (private to the collection). The only place that names them."""
+"""What the migration's objects are called on either side (private to the collection); named only here."""
 
 from __future__ import annotations
 

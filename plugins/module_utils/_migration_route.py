@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Routes: how the application's traffic reaches a database (private to the collection).
 
-Every driver has the same contract: prepare, hold, point, release, where. Holding and releasing take a deadline; pointing
-to where the route points already changes nothing.
+Every driver has the same contract: prepare, hold, point, release, where. Pointing to where the route points already
+changes nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ class Address:
         """From the side's login, overridden by the route's option ``addresses``."""
         chosen = ((options or {}).get("addresses") or {}).get(side) or {}
         return cls(
-            side, chosen.get("host") or login.host, int(chosen.get("port") or login.port), chosen.get("database") or login.database
+            side,
+            chosen.get("host") or login.host,
+            int(chosen.get("port") or login.port),
+            chosen.get("database") or login.database,
         )
 
 
@@ -96,7 +99,7 @@ class LibpqRoute:
                 untouched="nothing was changed",
                 hint="set application_roles in crossover_route",
             )
-        for side, login in self.logins.items():
+        for login in self.logins.values():
             with connect(login) as conn:
                 for role in self.roles:
                     try:
@@ -104,7 +107,11 @@ class LibpqRoute:
                             conn.execute(f"SET LOCAL ROLE {quote_ident(role)}")
                     except driver().Error as exc:
                         raise sql_error(
-                            exc, login, f"the route cannot act as {role}", code="bad_route", hint=f"GRANT {role} TO {login.user}"
+                            exc,
+                            login,
+                            f"the route cannot act as {role}",
+                            code="bad_route",
+                            hint=f"GRANT {role} TO {login.user}",
                         ) from None
 
     def hold(self, timeout: float) -> None:

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The PgBouncer route (private to the collection).
 
-A pooler's database line lives in a file that pgbouncer.ini includes. Pointing rewrites host, port and dbname of that one
-line, by rename, and RELOADs; after a PAUSE no server connection is left, so RESUME opens new ones to the new host.
+A pooler's database line lives in a file that pgbouncer.ini includes. Pointing rewrites host, port and dbname of that
+one line, by rename, and RELOADs; after a PAUSE no server connection is left: RESUME opens new ones, to the new host.
 """
 
 from __future__ import annotations
@@ -173,7 +173,10 @@ class PgBouncerRoute:
         """Consoles answer, files can be rewritten, no pool is in session mode (PAUSE would wait for its clients)."""
         if not self.poolers:
             raise CrossoverError(
-                "the pgbouncer route names no pooler", code="bad_route", untouched="nothing was changed", hint="set crossover_route.poolers"
+                "the pgbouncer route names no pooler",
+                code="bad_route",
+                untouched="nothing was changed",
+                hint="set crossover_route.poolers",
             )
         for pooler in self.poolers:
             entry = pooler.entry()
@@ -225,7 +228,8 @@ class PgBouncerRoute:
 
     def point(self, side: str) -> bool:
         """Every pooler to this side."""
-        return any([pooler.point(self.addresses[side]) for pooler in self.poolers])
+        moved = [pooler.point(self.addresses[side]) for pooler in self.poolers]
+        return any(moved)
 
     def release(self) -> None:
         """Resume every pooler; one that fails does not keep the others held."""
@@ -241,5 +245,6 @@ class PgBouncerRoute:
     def where(self) -> list[dict[str, Any]]:
         """Each pooler with its side, and whether it is held."""
         return [
-            {"name": str(p), "side": p.side(self.addresses), "held": bool(int(p.entry()["paused"]))} for p in self.poolers
+            {"name": str(p), "side": p.side(self.addresses), "held": bool(int(p.entry()["paused"]))}
+            for p in self.poolers
         ]

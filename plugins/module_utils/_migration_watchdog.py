@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The watchdog: a process of its own that ends a hold whose owner has died or stalled (private to the collection).
 
-It is forked before the switch opens its connections. The owner's end of a pipe tells it everything: a byte when the hold
-begins, a byte when it is over, end of file when the owner is gone.
+It is forked before the switch opens its connections. The owner's end of a pipe tells it everything: a byte when the
+hold begins, a byte when it is over, end of file when the owner is gone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _HELD, _OVER = b"H", b"O"
 class Watchdog:
     """Runs ``rescue`` in its own process when the hold lasts longer than ``window`` seconds or its owner dies."""
 
-    def __init__(self, rescue: Callable[[], None], window: float, tries_for: float = 60.0) -> None:
+    def __init__(self, rescue: Callable[[], object], window: float, tries_for: float = 60.0) -> None:
         self.rescue = rescue
         self.window = window
         self.tries_for = tries_for

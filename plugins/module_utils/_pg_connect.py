@@ -110,10 +110,10 @@ def driver() -> Any:
         import psycopg
     except ImportError as exc:
         raise CrossoverError(
-            f"psycopg 3 is not installed for {sys.executable} on {socket.gethostname()}, where this module runs ({exc})",
+            f"psycopg 3 is not there for {sys.executable} on {socket.gethostname()}, where this module runs ({exc})",
             code="missing_driver",
             untouched="nothing was changed",
-            hint=f"run: {sys.executable} -m pip install 'psycopg[binary]>=3.1' (Debian, Ubuntu: apt install python3-psycopg); "
+            hint=f"run: {sys.executable} -m pip install 'psycopg[binary]>=3.1' (Debian: apt install python3-psycopg); "
             "or point ansible_python_interpreter of the runner at a Python that has it",
         ) from None
     return psycopg
@@ -178,7 +178,9 @@ _CONNECT_HINTS = (
 def connect_error(exc: BaseException, login: Login) -> CrossoverError:
     """Why a connection could not be made, in one sentence."""
     text = " ".join(str(exc).split())
-    hit = next(((code, hint) for words, code, hint in _CONNECT_HINTS if words in text), ("unreachable", "check login_*"))
+    hit = next(
+        ((code, hint) for words, code, hint in _CONNECT_HINTS if words in text), ("unreachable", "check login_*")
+    )
     reason = text.rsplit("failed: ", 1)[-1].removeprefix("FATAL: ").strip()
     return CrossoverError(
         f"cannot connect as {login.user}: {reason}",

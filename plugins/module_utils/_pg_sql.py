@@ -73,7 +73,9 @@ def split_name(text: str) -> tuple[str, ...]:
     while at < len(text):
         match = _NAME_PART.match(text, at)
         if not match:
-            raise CrossoverError(f"{text!r} is not a name: quote parts that hold dots, quotes or spaces", code="bad_name")
+            raise CrossoverError(
+                f"{text!r} is not a name: quote parts that hold dots, quotes or spaces", code="bad_name"
+            )
         parts.append(match.group(1).replace('""', '"') if match.group(1) else match.group(2))
         at = match.end()
         if match.group(3) == "." and at >= len(text):

@@ -144,7 +144,7 @@ def _after(params: dict[str, Any], found: list[Any], before: dict[str, Any], now
     if not check:
         return {t.full_name: now.get(t.oid) for t in found}
     if params["state"] == "absent":
-        return {name: None for name in before}
+        return dict.fromkeys(before)
     return {
         name: state if state is not None and params["enabled"] is None else bool(params["enabled"])
         for name, state in before.items()

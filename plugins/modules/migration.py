@@ -150,7 +150,11 @@ def begin(runner: Runner, ledger: Ledger) -> Outcome:
     scope = Scope(tuple(params["schemas"]) or None, tuple(params["exclude_tables"]))
     if decision.failures and not runner.check:
         raise CrossoverError(
-            decision.why, code="gate", object=params["phase"], untouched="nothing was changed", server=str(runner.login())
+            decision.why,
+            code="gate",
+            object=params["phase"],
+            untouched="nothing was changed",
+            server=str(runner.login()),
         )
     if decision.run and not runner.check and (ledger.exists or params["phase"] != "rollback"):
         ledger.create()

@@ -137,8 +137,10 @@ def describe(label: str, link: dict[str, Any]) -> str:
     """One line of the screen."""
     if not link["subscription"]:
         return f"  {label}: none"
-    state = "flowing" if link["working"] and link["slot_active"] else "enabled, not flowing" if link["enabled"] else "ready"
-    behind = "" if link["lag_bytes"] is None or not link["enabled"] else f", {link['lag_bytes'] / 1048576:.1f} MiB behind"
+    flowing = link["working"] and link["slot_active"]
+    state = "flowing" if flowing else "enabled, not flowing" if link["enabled"] else "ready"
+    known = link["lag_bytes"] is not None and link["enabled"]
+    behind = f", {link['lag_bytes'] / 1048576:.1f} MiB behind" if known else ""
     return f"  {label}: {state}, {link['tables_in_sync']}/{link['tables']} tables in sync{behind}"
 
 

@@ -33,7 +33,9 @@ def test_a_phase_is_begun_and_ended_and_remembered(notebook: Notebook) -> None:
     assert planned["run"] and not notebook.target.sql("SELECT FROM pg_namespace WHERE nspname = 'crossover'")
     begun = notebook.call(phase="assess")
     assert begun["run"] and begun["phases"]["assess"]["status"] == "running" and not begun["changed"]
-    ended = notebook.call(phase="assess", state="done", summary={"blockers": 1}, facts={"assess.blockers": [{"code": "x", "object": "y"}]})
+    ended = notebook.call(
+        phase="assess", state="done", summary={"blockers": 1}, facts={"assess.blockers": [{"code": "x", "object": "y"}]}
+    )
     assert ended["phases"]["assess"]["summary"] == {"blockers": 1}
     refused = notebook.call(phase="prepare")
     assert refused["failed"] and refused["failure"]["code"] == "gate" and "x y" in refused["msg"]

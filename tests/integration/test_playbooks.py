@@ -15,7 +15,8 @@ from support.play import Inventory, Play
 SCHEMA = """
 CREATE SCHEMA shop;
 CREATE TABLE shop.customer (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL);
-CREATE TABLE shop."Order" (id serial PRIMARY KEY, customer bigint NOT NULL REFERENCES shop.customer, total numeric(10, 2));
+CREATE TABLE shop."Order" (
+    id serial PRIMARY KEY, customer bigint NOT NULL REFERENCES shop.customer, total numeric(10, 2));
 CREATE INDEX ON shop."Order" (customer);
 CREATE TABLE shop.event (at timestamptz, id int, note text, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
 CREATE TABLE shop.event_old PARTITION OF shop.event FOR VALUES FROM (MINVALUE) TO ('2025-01-01');
@@ -23,7 +24,8 @@ CREATE TABLE shop.event_new PARTITION OF shop.event FOR VALUES FROM ('2025-01-01
 CREATE VIEW shop.total AS SELECT customer, sum(total) AS total FROM shop."Order" GROUP BY customer;
 INSERT INTO shop.customer (name) SELECT 'customer ' || n FROM generate_series(1, 500) n;
 INSERT INTO shop."Order" (customer, total) SELECT 1 + n % 500, n FROM generate_series(1, 2000) n;
-INSERT INTO shop.event SELECT '2024-12-01'::timestamptz + n * interval '1 hour', n, 'note' FROM generate_series(1, 1500) n;
+INSERT INTO shop.event
+    SELECT '2024-12-01'::timestamptz + n * interval '1 hour', n, 'note' FROM generate_series(1, 1500) n;
 """
 # benchmark takes a while and has tests of its own
 QUICK = {"crossover_benchmark_seconds": 1}
@@ -75,14 +77,14 @@ def test_a_whole_migration_there_and_back(inventory: Inventory, source_db: Datab
     ok(inventory.play("cutover", crossover_cutover=source_db.name))
     assert ok(inventory.play("cutover", crossover_cutover=source_db.name)).changed == 0
     assert "the node is writable" in ok(inventory.play("status")).output
-    target_db.sql('INSERT INTO shop.customer (name) VALUES (\'written on the node\')')
+    target_db.sql("INSERT INTO shop.customer (name) VALUES ('written on the node')")
     assert ok(inventory.play("migrate")).changed == 0, "after the switch there is nothing left to build"
     ok(inventory.play("validate", crossover_validate_force=True))
 
     ok(inventory.play("rollback"))
     assert ok(inventory.play("rollback")).changed == 0
     assert source_db.sql("SELECT count(*) AS n FROM shop.customer WHERE name = 'written on the node'")[0]["n"] == 1
-    source_db.sql('INSERT INTO shop.customer (name) VALUES (\'written on the source\')')
+    source_db.sql("INSERT INTO shop.customer (name) VALUES ('written on the source')")
     ok(inventory.play("validate", crossover_validate_force=True))
 
     ok(inventory.play("cutover", crossover_cutover=source_db.name))

@@ -34,7 +34,11 @@ class Play:
     @property
     def failure(self) -> str:
         """The last failure's message."""
-        found = re.findall(r'"msg": "((?:[^"\\]|\\.)*)"', self.output.rsplit("FAILED!", 1)[-1]) if "FAILED!" in self.output else []
+        found = (
+            re.findall(r'"msg": "((?:[^"\\]|\\.)*)"', self.output.rsplit("FAILED!", 1)[-1])
+            if "FAILED!" in self.output
+            else []
+        )
         return found[0] if found else self.output[-2000:]
 
 
@@ -71,9 +75,20 @@ class Inventory:
         command += [f"crossover.pgedge.{phase}", *args]
         if extra:
             command += ["-e", json.dumps(extra)]
-        environment = {**module_environment(), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_LOCALHOST_WARNING": "0", "COLUMNS": "120"}
+        environment = {
+            **module_environment(),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_LOCALHOST_WARNING": "0",
+            "COLUMNS": "120",
+        }
         environment["ANSIBLE_HOME"] = environment.get("ANSIBLE_HOME") or os.path.join(str(self.directory), "ansible")
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout, env=environment, check=False, stdin=subprocess.DEVNULL
+            command,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env=environment,
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
         return Play(done.returncode, done.stdout + done.stderr)

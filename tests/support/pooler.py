@@ -37,7 +37,10 @@ class Pooler:
 
     def __enter__(self) -> Pooler:
         target = f"host={self.login['login_host']} port={self.login['login_port']} dbname={self.login['login_db']}"
-        self._write("databases.ini", f"[databases]\n{self.login['login_db']} = {target} user={self.user} password={self.password}\n")
+        self._write(
+            "databases.ini",
+            f"[databases]\n{self.login['login_db']} = {target} user={self.user} password={self.password}\n",
+        )
         self._write("users.txt", f'"{self.user}" "{self.password}"\n"{ADMIN}" "{PASSWORD}"\n')
         self._write(
             "pgbouncer.ini",
@@ -49,7 +52,11 @@ class Pooler:
         program = binary()
         assert program
         self.process = subprocess.Popen(
-            [program, "-q", str(self.base / "pgbouncer.ini")], cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **as_user()
+            [program, "-q", str(self.base / "pgbouncer.ini")],
+            cwd="/",
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            **as_user(),
         )
         until = time.monotonic() + 10
         while True:
@@ -78,7 +85,9 @@ class Pooler:
     @property
     def dsn(self) -> str:
         """For clients."""
-        return f"host=127.0.0.1 port={self.port} dbname={self.login['login_db']} user={self.user} password={self.password}"
+        return (
+            f"host=127.0.0.1 port={self.port} dbname={self.login['login_db']} user={self.user} password={self.password}"
+        )
 
     @property
     def route(self) -> dict[str, Any]:

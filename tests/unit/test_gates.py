@@ -32,7 +32,12 @@ EQUAL = {"status": "done", "age": 10.0, "summary": {"verdict": "equal"}}
         ("cutover", Known(done("replicate"), control=SOURCE), False, "validate has not run"),
         ("cutover", Known(done("validate"), control=SOURCE), False, "says nothing"),
         ("cutover", Known({"validate": {**EQUAL, "age": 4000.0}}, control=SOURCE), False, "4000 s old"),
-        ("cutover", Known({"validate": {**EQUAL, "summary": {"verdict": "different"}}}, control=SOURCE), False, "different"),
+        (
+            "cutover",
+            Known({"validate": {**EQUAL, "summary": {"verdict": "different"}}}, control=SOURCE),
+            False,
+            "different",
+        ),
         ("cutover", Known({"validate": EQUAL}, control=SOURCE), True, "every gate"),
         ("cutover", Known(done("cutover"), control=NODE), False, "nothing to cut over"),
         ("cutover", Known({"cutover": {"status": "failed"}}, control=NODE), True, "goes forward"),

@@ -19,7 +19,14 @@ from ansible_collections.crossover.pgedge.plugins.module_utils._pg_sql import (
 
 @pytest.mark.parametrize(
     ("name", "quoted"),
-    [("orders", "orders"), ("Orders", '"Orders"'), ("user", '"user"'), ('a"b', '"a""b"'), ("a.b", '"a.b"'), ("übung", '"übung"')],
+    [
+        ("orders", "orders"),
+        ("Orders", '"Orders"'),
+        ("user", '"user"'),
+        ('a"b', '"a""b"'),
+        ("a.b", '"a.b"'),
+        ("übung", '"übung"'),
+    ],
 )
 def test_quote_ident(name: str, quoted: str) -> None:
     assert quote_ident(name) == quoted

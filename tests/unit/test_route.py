@@ -25,9 +25,8 @@ TO = Address("node", "n1.example.com", 5433, "shop")
         ("shop = host=old port=1 dbname=shop", "shop = host=n1.example.com port=5433 dbname=shop"),
         ("shop=host=old", "shop=host=n1.example.com port=5433 dbname=shop"),
         (
-            "; a comment\n[databases]\nother = host=x\nshop = host=old user='o''dd name' pool_size=5 dbname='a b'\n* = host=y\n",
-            "; a comment\n[databases]\nother = host=x\nshop = host=n1.example.com port=5433 dbname=shop "
-            "user='o''dd name' pool_size=5\n* = host=y\n",
+            "; note\nother = host=x\nshop = host=old user='o''dd name' dbname='a b'\n* = host=y\n",
+            "; note\nother = host=x\nshop = host=n1.example.com port=5433 dbname=shop user='o''dd name'\n* = host=y\n",
         ),
         ('"shop" = host=old', '"shop" = host=n1.example.com port=5433 dbname=shop'),
         (";shop = host=no\nshop = host=old", ";shop = host=no\nshop = host=n1.example.com port=5433 dbname=shop"),
@@ -44,7 +43,10 @@ def test_a_file_without_the_line_is_an_error() -> None:
 
 
 def test_a_name_that_needs_quotes() -> None:
-    assert point_line("shop = host=x", "shop", Address("node", "h", 1, "my shop")) == "shop = host=h port=1 dbname='my shop'"
+    assert (
+        point_line("shop = host=x", "shop", Address("node", "h", 1, "my shop"))
+        == "shop = host=h port=1 dbname='my shop'"
+    )
 
 
 def test_an_unknown_route() -> None:
