@@ -11,9 +11,10 @@ short_description: Switch the application from the source to the node, or back
 version_added: "0.1.0"
 description:
   - Does the whole switch in one process, with a deadline on each step and an automatic way back. Holds the
-    route, fences every table with locks, waits until everything has been applied on the other side, carries the sequences over,
-    swaps the control row and turns the durable fence on in one transaction (the point of no return), points the route
-    and releases it. Afterwards replication turns round, so that nothing is lost on the way back.
+    route, fences every table with locks, waits until everything has been applied on the other side, carries the
+    sequences over, swaps the control row and turns the durable fence on in one transaction (the point of no
+    return), points the route and releases it. Afterwards replication turns round, so that nothing is lost on the
+    way back.
   - Before the point of no return any failure, deadline or death of the process leaves the old side writable, within
     seconds. After it, run the module again, it goes forward.
 options:
