@@ -16,11 +16,12 @@ step() {
   "$@" || failed+=("$name")
 }
 step "house rules" python tests/gates/house.py
-step "ruff check" ruff check .
-step "ruff format" ruff format --check .
+step "ruff check" ruff check --output-format concise .
+step "ruff format" ruff format --check --output-format concise .
 step "mypy plugins" env MYPYPATH="$base" mypy -p ansible_collections.crossover.pgedge.plugins
 # shellcheck disable=SC2046
-step "mypy tests" env MYPYPATH="$base:tests" mypy --explicit-package-bases $(find tests -name '*.py' -not -path 'tests/output/*') requirements
+step "mypy tests" env MYPYPATH="$base:tests:tests/gates:roles/lab/files" \
+  mypy $(find tests requirements roles/lab/files -name '*.py' -not -path 'tests/output/*')
 step "yamllint" yamllint --strict .
 export ANSIBLE_COLLECTIONS_PATH=$base
 step "ansible-lint" ansible-lint --offline --strict --nocolor
