@@ -169,13 +169,14 @@ def benchmark(report: Report) -> str:
     one, two = both.get("source") or {}, both.get("node") or {}
     rows = []
     for key, name, form in (
-        ("tps", "transactions a second", lambda v: number(round(v))),
-        ("p50_ms", "latency, median", lambda v: f"{v:.2f} ms"),
-        ("p95_ms", "latency, 95 %", lambda v: f"{v:.2f} ms"),
-        ("p99_ms", "latency, 99 %", lambda v: f"{v:.2f} ms"),
+        ("tps", "transactions a second", "{:,.0f}"),
+        ("p50_ms", "latency, median", "{:.2f} ms"),
+        ("p95_ms", "latency, 95 %", "{:.2f} ms"),
+        ("p99_ms", "latency, 99 %", "{:.2f} ms"),
     ):
         if key in one and key in two:
-            rows.append((name, float(one[key]), float(two[key]), form(one[key]), form(two[key])))
+            said = [form.format(side[key]).replace(",", "\u202f") for side in (one, two)]
+            rows.append((name, float(one[key]), float(two[key]), said[0], said[1]))
     if not rows:
         return ""
     versions = report.get("versions") or {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from ansible_collections.crossover.pgedge.plugins.module_utils._report_chart import Chart, Scale
@@ -18,15 +19,16 @@ from support.collection import run_module
 HELD = ("hold", "fence", "drain", "commit", "release")
 RUN, ABANDONED = "5d4e", "0a1b"
 BEGUN = "2026-03-04 05:06:07.250000+00"
+ZERO = epoch(BEGUN) or 0.0
 
 
-def steps() -> list[dict]:
+def steps() -> list[dict[str, Any]]:
     """Ten milliseconds each."""
     names = ("check", "catch_up", *HELD, "verify")
     return [{"name": n, "at_ms": 10.0 * i, "ms": 10.0, "held": n in HELD} for i, n in enumerate(names)]
 
 
-def ledger(**phases: dict) -> dict:
+def ledger(**phases: dict[str, Any]) -> dict[str, Any]:
     """What migration_info returns after a cutover."""
     done = {"status": "done", "seconds": 2.5, "started_at": "2026-03-04 05:06:07+00"}
     recorded = [
@@ -56,17 +58,17 @@ def ledger(**phases: dict) -> dict:
     }
 
 
-MEASURED = {
+MEASURED: dict[str, Any] = {
     "acknowledged": {"ok": 1000, "lost": 0, "duplicated": 0, "phantom": 0},
     "cutover": {
         "write_pause_ms": 60.0,
         "read_pause_ms": 42.0,
         "failed_transactions": 0,
-        "write_pause_from": epoch(BEGUN) + 0.015,
-        "writes": {"begun": epoch(BEGUN) - 0.1, "step_ms": 5.0, "counts": [3] * 20 + [0] * 12 + [2] * 20},
+        "write_pause_from": ZERO + 0.015,
+        "writes": {"begun": ZERO - 0.1, "step_ms": 5.0, "counts": [3] * 20 + [0] * 12 + [2] * 20},
     },
-    "lag": {"forward": [[epoch(BEGUN) + i, 1000 * i] for i in range(5)]},
-    "writes": {"begun": epoch(BEGUN) - 10, "step_s": 0.5, "counts": [150] * 40},
+    "lag": {"forward": [[ZERO + i, 1000 * i] for i in range(5)]},
+    "writes": {"begun": ZERO - 10, "step_s": 0.5, "counts": [150] * 40},
 }
 
 
@@ -84,10 +86,10 @@ class Checker(HTMLParser):
         self.feed(text)
         self.close()
 
-    def handle_starttag(self, tag: str, attrs: list) -> None:
+    def handle_starttag(self, tag: str, attrs: list[Any]) -> None:
         self.seen.append(tag)
         self.fetched += [f"{tag} {name}" for name, _ in attrs if name in ("src", "href", "srcset", "data", "action")]
-        if tag not in self.VOID and not self.get_starttag_text().endswith("/>"):
+        if tag not in self.VOID and not (self.get_starttag_text() or "").endswith("/>"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -98,7 +100,7 @@ class Checker(HTMLParser):
         self.text.append(data)
 
 
-def looked_at(report: dict) -> tuple[str, Checker]:
+def looked_at(report: dict[str, Any]) -> tuple[str, Checker]:
     text = page(report)
     found = Checker(text)
     assert found.open == []
