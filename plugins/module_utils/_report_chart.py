@@ -60,7 +60,7 @@ class Chart:
     bands: list[tuple[float, float, str]] = field(default_factory=list)
     unit: str = ""
 
-    def bar(self, name: str, begin: float, end: float, value: str, kind: str = "") -> None:
+    def beam(self, name: str, begin: float, end: float, value: str, kind: str = "") -> None:
         """A lane with one bar; one that is wholly off the axis shows none."""
         body = ""
         if end >= self.scale.low and begin <= self.scale.high:
@@ -84,7 +84,7 @@ class Chart:
 
     def line(self, name: str, points: Sequence[tuple[float, float]], **how: Any) -> None:
         """A lane with a line through points (axis value, height); the highest is at its top."""
-        most = max((y for _, y in points), default=0) or 1
+        most = max((y for dummy, y in points), default=0) or 1
         path = "".join(
             f"{'L' if i else 'M'}{self.scale(x) * 10:.1f} {98 - 96 * y / most:.1f}" for i, (x, y) in enumerate(points)
         )

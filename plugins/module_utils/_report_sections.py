@@ -104,7 +104,7 @@ def switch(report: Report, key: str) -> str:
             outside.append(f"{step['name']} {millis(step['ms'])}")
             continue
         kind = "bad" if step.get("status") == "failed" else "held" if step.get("held") else ""
-        chart.bar(step["name"], begin, end, millis(step["ms"]), kind)
+        chart.beam(step["name"], begin, end, millis(step["ms"]), kind)
     caption = (
         "0 is where the application began to be held. "
         '<span class="key held"></span>steps while it was held <span class="key"></span>steps while it could write. '
@@ -153,12 +153,12 @@ def course(report: Report) -> str:
         chart.histogram("writes/s", writes["begun"] - zero, writes["step_s"], a_second, where, label=label)
     for key, name in (("forward", "lag to the node"), ("back", "lag to the source")):
         if points := [(at - zero, behind) for at, behind in lag.get(key) or []]:
-            label = f"at most {size(max(behind for _, behind in points))}"
+            label = f"at most {size(max(behind for dummy, behind in points))}"
             chart.line(name, points, height="middle", label=label)
     for phase in phases:
         begin = phase["begun"] - zero
         kind = {"failed": "bad"}.get(phase["status"], "held" if phase["name"] in ("cutover", "rollback") else "")
-        chart.bar(phase["name"], begin, begin + (phase["seconds"] or 0), f"{phase['seconds'] or 0:.1f} s", kind)
+        chart.beam(phase["name"], begin, begin + (phase["seconds"] or 0), f"{phase['seconds'] or 0:.1f} s", kind)
     words = "Phases, and the application's writes and replication's lag while they ran" if writes or lag else "Phases"
     return section("The whole course", "", chart.render(f"{words}. Seconds since the beginning."))
 

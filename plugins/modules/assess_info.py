@@ -88,6 +88,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
+    description: Changes nothing.
   diff_mode:
     support: none
     description: Changes nothing.

@@ -50,8 +50,10 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
+    description: Nothing is changed. RV(queries) is what would run.
   diff_mode:
     support: full
+    description: Shows the fence before and after.
 author:
   - The Crossover authors (@crossover)
 """

@@ -17,6 +17,7 @@ description:
 attributes:
   check_mode:
     support: full
+    description: Changes nothing.
   diff_mode:
     support: none
     description: Changes nothing.

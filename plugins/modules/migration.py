@@ -34,7 +34,7 @@ options:
     description: A small dict that tells what the phase found or did.
     type: dict
     default: {}
-  message:
+  reason:
     description: Why the phase failed.
     type: str
   facts:
@@ -182,7 +182,7 @@ def work(runner: Runner) -> Outcome:
             else:
                 ledger.put(key, value)
         if state in ("done", "failed"):
-            ledger.end(params["phase"], state, params["summary"], params["message"])
+            ledger.end(params["phase"], state, params["summary"], params["reason"])
     outcome.changed = False  # the ledger is our own notebook: writing in it changes nothing that the user owns
     outcome.result.update(
         facts=ledger.facts(), phases=ledger.phases(), names=Names.of(params["name"], params["node"]).as_dict()
@@ -199,7 +199,7 @@ def main() -> None:
             "phase": {"type": "str", "required": True, "choices": list(PHASES)},
             "state": {"type": "str", "default": "started", "choices": ["started", "done", "failed", "present"]},
             "summary": {"type": "dict", "default": {}},
-            "message": {"type": "str"},
+            "reason": {"type": "str"},
             "facts": {"type": "dict", "default": {}},
             "node": {"type": "str", "default": "n1"},
             "schemas": {"type": "list", "elements": "str", "default": []},

@@ -40,6 +40,7 @@ options:
 attributes:
   check_mode:
     support: full
+    description: Writes nothing, and says whether it would.
   diff_mode:
     support: full
     description: The two files by the time at which they were made.

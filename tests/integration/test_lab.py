@@ -142,7 +142,7 @@ def test_pause_is_measured(shop, tmp_path):
 def test_killed_sessions_are_counted_and_retried(shop, tmp_path):
     with Workload(tmp_path / "run", shop.app_dsn()) as workload:
         time.sleep(0.5)
-        for _ in range(4):
+        for dummy in range(4):
             shop.sql(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'workload'",
                 superuser=True,

@@ -88,7 +88,9 @@ class Checker(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[Any]) -> None:
         self.seen.append(tag)
-        self.fetched += [f"{tag} {name}" for name, _ in attrs if name in ("src", "href", "srcset", "data", "action")]
+        self.fetched += [
+            f"{tag} {name}" for name, dummy in attrs if name in ("src", "href", "srcset", "data", "action")
+        ]
         if tag not in self.VOID and not (self.get_starttag_text() or "").endswith("/>"):
             self.open.append(tag)
 
@@ -147,33 +149,33 @@ def test_the_page_is_whole_and_needs_nothing_else() -> None:
 
 
 def test_names_are_escaped() -> None:
-    text, _ = looked_at(build("<shop>", "now", ledger(), {}))
+    text, dummy = looked_at(build("<shop>", "now", ledger(), {}))
     assert "<shop>" not in text and "&lt;shop&gt;" in text
     assert "s.&lt;t&gt;" in text and "None &amp; such" in text
 
 
 def test_the_gap_is_where_it_was_measured() -> None:
-    text, _ = looked_at(build("shop", "now", ledger(), MEASURED))
+    text, dummy = looked_at(build("shop", "now", ledger(), MEASURED))
     # held from 20 to 70 ms of the run; the pause began at 15 ms: axis from -5-60 to 55+60 ms around the hold
     assert re.search(r'class="band" style="left:33\.33\d*%;width:33\.33\d*%"', text)
     assert "60 ms without a write" in text
 
 
 def test_the_steps_are_drawn_and_what_was_held_is_marked() -> None:
-    text, _ = looked_at(build("shop", "now", ledger(), {}))
+    text, dummy = looked_at(build("shop", "now", ledger(), {}))
     assert "held for 50 ms" in text
     assert len(re.findall('class="bar held"', text)) == len(HELD) + 1  # and the phase itself
     assert text.count('<div class="name held-name"') == len(HELD) + 1
 
 
 def test_a_ledger_alone_makes_a_page() -> None:
-    _, found = looked_at(build("shop", "now", ledger(), {}))
+    dummy, found = looked_at(build("shop", "now", ledger(), {}))
     words = " ".join(found.text)
     assert "The cutover: to the node" in words and "The rollback" not in words and "acknowledged writes" not in words
 
 
 def test_nothing_makes_a_page_too() -> None:
-    _, found = looked_at(build("shop", "now", {"exists": False, "phases": {}, "facts": {}, "steps": []}, {}))
+    dummy, found = looked_at(build("shop", "now", {"exists": False, "phases": {}, "facts": {}, "steps": []}, {}))
     assert "Migration of shop" in found.text
 
 
