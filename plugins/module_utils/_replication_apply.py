@@ -18,6 +18,9 @@ HINTS = {
     "42501": "grant what is missing to login_user, or log in as a role that may do this",
     "53400": "raise max_replication_slots (a restart), or drop a slot that nobody needs",
     "55006": "stop what uses it first (a subscription: disable it)",
+    "08006": "the server that subscribes must reach the publisher: check connparams, pg_hba.conf and the network there",
+    "57014": "either the publisher does not answer, or a transaction that is open there for long holds up the slot: "
+    "end it, or raise timeout",
     "58P01": "the server does not have this output plugin: install it, or name another",
 }
 
