@@ -15,8 +15,9 @@ artifact=$(echo "$out"/crossover-pgedge-*.tar.gz)
 
 echo "== galaxy-importer"
 # In its own directory: it writes importer_result.json where it stands. ansible-lint runs there too, offline.
-(cd "$out" && python -m galaxy_importer.main "$artifact") 2>&1 | tee "$out/importer.txt"
-if grep -E '^(ERROR|CRITICAL|WARNING):' "$out/importer.txt"; then
+(cd "$out" && python -m galaxy_importer.main "$artifact") 2>&1 | tee "$out/importer.txt" | grep -v "^Loading "
+# It warns of ignore files even where nothing is ignored in them.
+if grep -E '^(ERROR|CRITICAL|WARNING):' "$out/importer.txt" | grep -v 'ignore-.* with 0 statement'; then
   echo "the importer has complaints (above)" >&2
   exit 1
 fi
