@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any, Callable, Mapping
 
 from ansible.errors import AnsibleFilterError
-
 from ansible_collections.crossover.pgedge.plugins.module_utils._pg_connect import Login
 
 DOCUMENTATION = r"""
