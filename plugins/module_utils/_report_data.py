@@ -64,7 +64,7 @@ def from_ledger(ledger: Mapping[str, Any]) -> dict[str, Any]:
         "phases": phases(ledger),
         "cutover": switch(ledger, "cutover", "forward"),
         "rollback": switch(ledger, "rollback", "back"),
-        "waived": [f for f in facts.get("assess.findings") or [] if f.get("waived") and f.get("severity") == "blocker"],
+        "waived": [f for f in facts.get("assess.findings") or [] if f.get("waived")],
     }
     if copied := summaries.get("replicate"):
         report["copy"] = {key: copied.get(key, 0) for key in ("bytes", "rows", "seconds", "tables")}
