@@ -1,0 +1,337 @@
+# Copyright: (c) 2026, The Crossover authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Carries roles and schema from the source to the node, in parts (private to the collection).
+
+roles, pre_data (tables, views, functions, grants: one transaction), keys (before rows arrive), post_data (after the
+initial copy: indexes, constraints, triggers, policies; then materialised views and ANALYZE).
+What is missing is derived from the two catalogues; the ledger knows which objects on the node are the migration's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from ._errors import CrossoverError
+from ._migration_ledger import Ledger
+from ._migration_restore import SETTINGS, Dump, Entry, adapt, dump, run_all, skipped
+from ._migration_roles import RolesPlan, plan
+from ._migration_roles_read import read as read_roles
+from ._migration_schema_build import Builder, orphans
+from ._migration_schema_fill import fill
+from ._migration_schema_objects import own, present
+from ._migration_schema_units import Unit, definitions, read_present, split_keys, units
+from ._pg_catalog import Scope, server_version, tables
+from ._pg_connect import Login, connect, driver, sql_error
+from ._pg_programs import for_servers
+from ._pg_sql import Statement
+
+PARTS = ("roles", "pre_data", "keys", "post_data")
+FACT_ROLES, FACT_PRE, FACT_POST = "schema.roles", "schema.pre_data", "schema.post_data"
+_LOCK = "SELECT pg_try_advisory_lock(hashtext('crossover.schema')) AS mine"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asks for."""
+
+    scope: Scope = Scope()
+    role_passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
+    roles_exclude: tuple[str, ...] = ()
+    extensions_exclude: tuple[str, ...] = ()
+    jobs: int = 1
+    refresh: bool = True
+    analyze: bool = True
+    bin_dir: str = ""
+    check: bool = False
+
+
+@dataclass
+class Report:
+    """What was done, or in check mode would be."""
+
+    statements: list[Statement] = field(default_factory=list)
+    added: dict[str, list[str]] = field(default_factory=dict)  # by part
+    existing: int = 0
+    roles: RolesPlan | None = None
+    warnings: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class SchemaSync:
+    """One run. ``run`` is the order of events."""
+
+    def __init__(self, source: Login, node: Login, migration: str, options: Options) -> None:
+        self.logins = source, node
+        self.o = options
+        self.source = connect(source)
+        self.node = connect(node, search_path=None, settings=SETTINGS)
+        self.ledger = Ledger(self.node, migration)
+        self.report = Report()
+
+    def close(self) -> None:
+        """Close both connections."""
+        self.source.close()
+        self.node.close()
+
+    def run(self, parts: Collection[str]) -> Report:
+        """The parts asked for, in their order. Everything that can be refused is refused before anything is changed."""
+        self._check_scope()
+        if not self.o.check:
+            self._check_alone()
+        if "pre_data" in parts:
+            self._check_empty()
+            if "roles" not in parts:
+                self._check_roles()
+        if {"pre_data", "keys", "post_data"}.intersection(parts):
+            _read_first = self._dump
+        steps = {"roles": self._roles, "pre_data": self._pre_data, "keys": self._keys, "post_data": self._post_data}
+        for part in PARTS:
+            if part in parts:
+                start = time.monotonic()
+                steps[part]()
+                self.report.seconds[part] = round(time.monotonic() - start, 2)
+        return self.report
+
+    # -- what is refused -----------------------------------------------------------------------------------------------
+
+    def _error(self, message: str, code: str, hint: str, what: str | None = None, **data: Any) -> CrossoverError:
+        return CrossoverError(
+            message,
+            code=code,
+            server=str(self.logins[1]),
+            object=what,
+            untouched="nothing was changed",
+            hint=hint,
+            data=data,
+        )
+
+    def _check_scope(self) -> None:
+        known = {r["nspname"] for r in self.source.execute("SELECT nspname FROM pg_namespace")}
+        unknown = [name for name in self.o.scope.schemas or () if name not in known]
+        every = {n for t in tables(self.source) for n in (t.full_name, f"{t.schema}.{t.name}")}
+        unknown += [name for name in self.o.scope.exclude_tables if name not in every]
+        if unknown:
+            raise CrossoverError(
+                f"there is no {', no '.join(unknown)}",
+                code="unknown_name",
+                server=str(self.logins[0]),
+                object=unknown[0],
+                untouched="nothing was changed",
+                hint="check schemas and exclude_tables",
+            )
+
+    def _check_alone(self) -> None:
+        if not self.ledger.exists:
+            hint = "run the playbook crossover.pgedge.assess first"
+            raise self._error(f"there is no migration named {self.ledger.name} on this node", "no_migration", hint)
+        if not self.node.execute(_LOCK).fetchone()["mine"]:
+            raise self._error("another run is working on this node's schema", "busy", "wait for it to end")
+
+    def _check_empty(self) -> None:
+        if FACT_PRE in self.ledger.facts():
+            return
+        found = own(self.node)
+        if found:
+            more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+            raise self._error(
+                f"the database is not empty: it has {', '.join(map(str, found[:5]))}{more}",
+                "target_not_empty",
+                "give the migration an empty database, or drop these objects",
+                str(found[0]),
+                found=[str(o) for o in found[:100]],
+            )
+
+    def _check_roles(self) -> None:
+        missing = self._plan_roles.created
+        if missing and not self.o.check:
+            raise self._error(
+                f"{len(missing)} role(s) that own or are granted something are missing: {', '.join(missing[:5])}",
+                "missing_roles",
+                "run the part roles before pre_data, or leave them out by roles_exclude",
+                missing[0],
+            )
+
+    # -- roles ---------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _plan_roles(self) -> RolesPlan:
+        ours = self.ledger.facts().get(FACT_ROLES, {}).get("created", [])
+        encrypt = self.node.pgconn.encrypt_password
+        return plan(
+            read_roles(self.source),
+            read_roles(self.node),
+            ours,
+            self.o.role_passwords,
+            self.o.roles_exclude,
+            # hashed here: the password itself does not travel, and appears in no log of the server
+            lambda role, password: encrypt(password.encode(), role.encode(), b"scram-sha-256").decode(),
+        )
+
+    def _roles(self) -> None:
+        found = self.report.roles = self._plan_roles
+        self.report.warnings += found.warnings
+        self.report.existing += len(found.existing)
+        self.report.added["roles"] = list(found.created)
+        self.report.statements += found.statements
+        if self.o.check or not found.statements:
+            return
+        before = self.ledger.facts().get(FACT_ROLES, {})
+        fact = {
+            "created": sorted({*before.get("created", []), *found.created}),
+            "undo": [*found.undo, *before.get("undo", [])],
+        }
+        try:
+            with self.node.transaction():
+                self.ledger.put(FACT_ROLES, fact)
+                for statement in found.statements:
+                    self.node.execute(statement.sql.encode(), prepare=False)
+        except driver().Error as exc:
+            untouched = "no role was created or changed"
+            raise sql_error(exc, self.logins[1], "the roles could not be created", untouched=untouched) from None
+
+    # -- the dump ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _dump(self) -> Dump:
+        versions = server_version(self.source), server_version(self.node)
+        programs = for_servers(["pg_dump", "pg_restore"], versions, self.logins, self.o.bin_dir)
+        excluded = set(self.o.scope.exclude_tables)
+        names = [t.full_name for t in tables(self.source) if {t.full_name, f"{t.schema}.{t.name}"} & excluded]
+        return dump(programs, self.logins[0], self.o.scope, names)
+
+    def _entries(self, section: Collection[Entry]) -> list[Entry]:
+        left_out, without = self._plan_roles.left_out, set(self.o.extensions_exclude)
+        found = []
+        for entry in section:
+            extension = entry.name.removeprefix("EXTENSION ") if "EXTENSION" in (entry.type, entry.name[:9]) else None
+            if not skipped(entry) and extension not in without and (adapted := adapt(entry, left_out)):
+                found.append(adapted)
+        return found
+
+    @cached_property
+    def _pre(self) -> tuple[list[Unit], list[Entry]]:
+        return units(self.source, self._entries(self._dump.pre))
+
+    @cached_property
+    def _post(self) -> tuple[list[Unit], list[Unit]]:
+        return split_keys(self.source, units(self.source, self._entries(self._dump.post))[0])
+
+    def _missing(self, wanted: list[Unit], part: str) -> list[Unit]:
+        there = read_present(self.node)
+        missing = [unit for unit in wanted if not there.has(unit)]
+        self.report.existing += len(wanted) - len(missing)
+        self.report.added[part] = [str(unit.object) for unit in missing]
+        return missing
+
+    # -- pre_data ------------------------------------------------------------------------------------------------------
+
+    def _pre_data(self) -> None:
+        wanted, loose = self._pre
+        fact = self.ledger.facts().get(FACT_PRE)
+        missing = self._missing(wanted, "pre_data")
+        chosen = {e.id for unit in missing for e in unit.entries}
+        if fact is None:  # the first time also what adds to objects that every database has
+            chosen = {e.id for unit in wanted for e in unit.entries} | {e.id for e in loose}
+        else:
+            self._warn_changed(fact, wanted)
+        known = {e.id: e for unit in wanted for e in unit.entries} | {e.id: e for e in loose}
+        entries = [known[e.id] for e in self._dump.pre if e.id in chosen and e.id in known]
+        self.report.statements += [e.statement for e in entries]
+        if self.o.check or (fact is not None and not entries):
+            return
+        before = set(own(self.node)), present(self.node)
+        public = _public(self.node)
+
+        def record() -> None:
+            made = [o for o in own(self.node) if o not in before[0]]
+            made += [o for o in present(self.node) - before[1] if o.type == "extension"]
+            order = {unit.object: i for i, unit in enumerate(wanted)}
+            made.sort(key=lambda o: order.get(o, len(order)))
+            old = fact or {"objects": [], "public": public}
+            self.ledger.put(
+                FACT_PRE,
+                {
+                    "objects": [*old["objects"], *([o.type, o.identity] for o in made)],
+                    "public": old["public"],
+                    "definitions": {**old.get("definitions", {}), **definitions(missing if fact else wanted)},
+                    "pg_dump": self._dump.version,
+                },
+            )
+
+        run_all(self.node, entries, record, self.logins[1])
+
+    def _warn_changed(self, fact: Mapping[str, Any], wanted: list[Unit]) -> None:
+        """DDL on the source since the schema was created: an object that is there may not be what the source has."""
+        if fact.get("pg_dump") != self._dump.version:
+            return  # another pg_dump may word the same thing differently
+        then = fact.get("definitions", {})
+        changed = [name for name, now in definitions(wanted).items() if name in then and then[name] != now]
+        if changed:
+            self.report.warnings.append(
+                f"{len(changed)} object(s) have changed on the source since the schema was created on the node: "
+                f"{', '.join(changed[:5])}; make the same change on the node"
+            )
+
+    # -- keys and post_data --------------------------------------------------------------------------------------------
+
+    def _keys(self) -> None:
+        self._need_pre()
+        self._build(self._missing(self._post[0], "keys"))
+
+    def _post_data(self) -> None:
+        self._need_pre()
+        missing = self._missing(self._post[1], "post_data")
+        if missing and not self.o.check:
+            self._remember(missing)
+        self._build(missing)
+        more = fill(self.source, self.node, self.o.scope, self.o.refresh, self.o.analyze)
+        self.report.statements += more
+        if more and not self.o.check:
+            # not with SETTINGS: a view is filled with what its owner sees, through row-level security
+            more.run(lambda: connect(self.logins[1]), self.logins[1], self.o.jobs)
+
+    def _need_pre(self) -> None:
+        if not self.o.check and FACT_PRE not in self.ledger.facts():
+            raise self._error(
+                "the schema has not been created here", "no_schema", "run the playbook crossover.pgedge.prepare first"
+            )
+
+    def _connect(self) -> Any:
+        return connect(self.logins[1], search_path=None, settings=SETTINGS)
+
+    def _remember(self, missing: list[Unit]) -> None:
+        """Objects that stand for themselves, before they are made: a view or function may need a key, and come late."""
+        kinds = {"FUNCTION", "PROCEDURE", "AGGREGATE", "MATERIALIZED VIEW", "VIEW", "TYPE", "TABLE"}
+        fact = self.ledger.facts().get(FACT_POST, {"objects": [], "default_acls": []})
+        for kind, those in (
+            ("objects", [u.object for u in missing if u.entry.type in kinds]),
+            ("default_acls", [u.object for u in missing if u.entry.type == "DEFAULT ACL"]),
+        ):
+            fact[kind] += [[o.type, o.identity] for o in those if [o.type, o.identity] not in fact[kind]]
+        self.ledger.put(FACT_POST, fact)
+
+    def _build(self, missing: list[Unit]) -> None:
+        self.report.statements += [e.statement for unit in missing for e in unit.entries]
+        if self.o.check or not missing:
+            return
+        builder = Builder(self._connect, self.logins[1], self.o.jobs)
+        builder.build(missing)
+        if builder.failures:
+            raise builder.error(self._explain)
+
+    def _explain(self, unit: Unit, exc: Exception) -> str | None:
+        if unit.entry.type == "FK CONSTRAINT" and getattr(exc, "sqlstate", None) == "23503":
+            return orphans(self.source, self.node, unit)
+        return None
+
+
+def _public(conn: Any) -> dict[str, Any] | None:
+    row = conn.execute(
+        "SELECT pg_get_userbyid(nspowner) AS owner, nspacl::text AS acl FROM pg_namespace WHERE nspname = 'public'"
+    ).fetchone()
+    return dict(row) if row else None
