@@ -53,9 +53,9 @@ class Shop(Database):
                 "PGUSER": login["login_user"],
                 "PGPASSWORD": login["login_password"],
                 "PGDATABASE": self.name,
-                "LAB_APP_PASSWORD": self.app_password,
             },
         )
+        self.cluster.sql(f"ALTER ROLE shop_app PASSWORD '{self.app_password}'")
         if not self.cluster.node:
             options = "WITH INHERIT TRUE, SET TRUE" if self.cluster.version >= 16 else ""
             self.cluster.sql(f"GRANT {', '.join(OWNERS)} TO crossover {options}")

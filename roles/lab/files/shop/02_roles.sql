@@ -8,8 +8,7 @@ FROM unnest(ARRAY['shop_owner', 'legacy_owner', 'shop_readers', 'shop_app', 'sho
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name)
 \gexec
 
-\getenv app_password LAB_APP_PASSWORD
-ALTER ROLE shop_app LOGIN PASSWORD :'app_password' CONNECTION LIMIT 150;
+ALTER ROLE shop_app LOGIN CONNECTION LIMIT 150;
 ALTER ROLE shop_report LOGIN;
 ALTER ROLE shop_support NOINHERIT;
 GRANT shop_readers TO shop_report;

@@ -68,10 +68,12 @@ def run(out: Path, dsn: str, clients: int, rate: float, seconds: float | None) -
 
 
 def start(out: Path, arguments: list[str], wait: float = 30.0) -> int:
-    """Run detached; returns when the first write is acknowledged."""
-    out.mkdir(parents=True, exist_ok=True)
+    """Run detached; returns when the first write is acknowledged. What an earlier run left is kept under its id."""
     if running(out):
         return 0
+    if (out / "run.json").exists():
+        out.rename(out.with_name(f"{out.name}-{Run(out).facts()['run']}"))
+    out.mkdir(parents=True, exist_ok=True)
     package = Path(__file__).resolve().parent
     with (out / "log").open("ab") as log:
         process = subprocess.Popen(  # pylint: disable=consider-using-with
