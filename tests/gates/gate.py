@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -85,6 +86,10 @@ def environment() -> dict[str, str]:
         "NO_COLOR": "1",
         "PY_COLORS": "0",
         "LC_ALL": "C.UTF-8",
+        "MOLECULE_GLOB": "molecule/*/molecule.yml",  # for a collection its default is extensions/molecule
+        # two checkouts, or two users, do not meet in one lab; short, as the paths of sockets are
+        "CROSSOVER_MOLECULE_LAB": kept.get("CROSSOVER_MOLECULE_LAB")
+        or f"/tmp/cx-molecule-{zlib.crc32(f'{os.getuid()} {ROOT}'.encode()):08x}",
         # a checkout that belongs to another user is read all the same
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": "safe.directory",
