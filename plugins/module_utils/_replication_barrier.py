@@ -125,8 +125,7 @@ class _Feed:
             )
             return True
         self.way = "slot"
-        state = slot_state(publisher, self.slot)
-        return bool(state and state["confirmed_flush_lsn"] and state["confirmed_flush_lsn"] >= barrier.lsn)
+        return barrier.confirmed(publisher, self.slot)
 
     def check(self, publisher: Any) -> None:
         """Raise when waiting longer is no use."""
@@ -197,12 +196,14 @@ class Barrier:
         conn_publisher: Any,
         feeds: Sequence[tuple[str, Any, str]],
         deadline_seconds: float,
+        slots: Sequence[str] = (),
         on_look: Callable[[], None] | None = None,
     ) -> dict[str, Any]:
         """Wait until every feed (slot, connection to the subscriber, subscription) is past the barrier.
 
         Returns the measurements; raises CrossoverError with the last ones when the deadline passes, and at once when a
-        subscription cannot arrive (disabled, failing, its slot gone). ``on_look`` is called between two looks.
+        subscription cannot arrive (disabled, failing, its slot gone). ``slots`` are further slots whose readers must
+        have confirmed the barrier. ``on_look`` is called between two looks.
         """
         until = time.monotonic() + deadline_seconds
         found = [_Feed(*feed) for feed in feeds]
@@ -211,10 +212,11 @@ class Barrier:
             for feed in found:
                 feed.passed = feed.passed or feed.look(self, conn_publisher)
             now = time.monotonic()
-            if all(feed.passed for feed in found):
+            late = [slot for slot in slots if not self.confirmed(conn_publisher, slot)]
+            if all(feed.passed for feed in found) and not late:
                 return self._measured(found, conn_publisher)
             if now >= until:
-                raise self._late(found, conn_publisher, deadline_seconds)
+                raise self._late(found, late, conn_publisher, deadline_seconds)
             if now >= next_check:
                 next_check = now + HEALTH_EVERY
                 for feed in found:
@@ -224,6 +226,13 @@ class Barrier:
             time.sleep(min(pause, max(0.0, until - now)))
             pause = min(pause * 1.05, LONGEST_PAUSE)
 
+    def confirmed(self, publisher: Any, slot: str) -> bool:
+        """Whether a slot's reader has confirmed the barrier."""
+        state = slot_state(publisher, slot)
+        if state is None:
+            raise CrossoverError(f"the slot {slot} does not exist on the publisher", code="no_slot", object=slot)
+        return state["confirmed_flush_lsn"] is not None and state["confirmed_flush_lsn"] >= self.lsn
+
     def _measured(self, found: list[_Feed], publisher: Any) -> dict[str, Any]:
         return {
             "barrier_lsn": str(self.lsn),
@@ -231,18 +240,25 @@ class Barrier:
             "subscriptions": [feed.measured(publisher) for feed in found],
         }
 
-    def _late(self, found: list[_Feed], publisher: Any, deadline: float) -> CrossoverError:
+    def _late(self, found: list[_Feed], late: list[str], publisher: Any, deadline: float) -> CrossoverError:
         last = self._measured(found, publisher)
         open_ = [feed for feed in found if not feed.passed]
         what = "; ".join(
-            f"{feed.subscription}: "
-            + (f"{feed.waiting} table(s) not ready" if feed.waiting else f"canary {'' if feed.seen else 'not '}seen")
-            for feed in open_
+            [
+                f"{feed.subscription}: "
+                + (
+                    f"{feed.waiting} table(s) not ready"
+                    if feed.waiting
+                    else f"canary {'' if feed.seen else 'not '}seen"
+                )
+                for feed in open_
+            ]
+            + [f"slot {slot}: not confirmed" for slot in late]
         )
         return CrossoverError(
             f"the barrier {self.lsn} was not passed within {deadline:g} s ({what})",
             code="barrier_timeout",
-            object=open_[0].subscription,
+            object=open_[0].subscription if open_ else late[0],
             hint="see crossover.pgedge.status for the lag; try again when it is small, or raise the deadline",
             data={"measurement": last},
         )
