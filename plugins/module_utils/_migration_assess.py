@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import Any, Iterable
 
@@ -61,6 +62,18 @@ def sentence(figures: dict[str, Any]) -> str:
     return f"no blocker; {counts}"
 
 
+def fill(name: str, width: int) -> list[str]:
+    """A name in lines of a width, broken after an underscore, a dot or a space if that is possible."""
+    lines = [""]
+    for part in re.findall(r"[^_. ]*[_. ]?", name):
+        if len(lines[-1]) + len(part.rstrip()) > width and lines[-1]:
+            lines.append("")
+        lines[-1] += part
+        while len(lines[-1].rstrip()) > width:
+            lines[-1:] = [lines[-1][:width], lines[-1][width:]]
+    return [line.rstrip() for line in lines]
+
+
 def table(findings: Iterable[Finding], width: int = 80) -> list[str]:
     """The findings as lines: severity, finding and object, what it means and what to do."""
     width = max(60, width)
@@ -69,7 +82,7 @@ def table(findings: Iterable[Finding], width: int = 80) -> list[str]:
     lines = [f"{'SEVERITY':9}{'FINDING':{left}}  WHAT IT MEANS, WHAT TO DO", "-" * width]
     for finding in findings:
         severity = "waived" if finding.waived else finding.severity
-        first = textwrap.wrap(finding.code, left) + textwrap.wrap(finding.object, left)
+        first = fill(finding.code, left) + fill(finding.object, left)
         second = textwrap.wrap(finding.meaning, right)
         if finding.action:
             second += textwrap.wrap(finding.action, right, initial_indent="> ", subsequent_indent="  ")

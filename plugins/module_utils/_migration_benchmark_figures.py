@@ -75,6 +75,12 @@ def measured(report: str, times: list[int], seconds: float) -> Measured:
     )
 
 
+def summary(result: dict[str, Any]) -> dict[str, Any]:
+    """A result as the ledger keeps it: what is plain comes first on the screen of crossover.pgedge.status."""
+    both = {side: result[side] for side in ("source", "node")}
+    return {**{f"{side}_tps": figures["tps"] for side, figures in both.items()}, **both, "setup": result["setup"]}
+
+
 _ROWS = (
     ("transactions a second", "tps", 1),
     ("latency p50, ms", "p50_ms", 3),

@@ -151,6 +151,11 @@ result:
       description: When, in seconds since 1970 by the clock of the host where the module ran.
       type: float
       sample: 1790000000.5
+summary:
+  description: RV(result) as the ledger keeps it, with both throughputs at the top.
+  type: dict
+  returned: success
+  sample: {source_tps: 1480.2, node_tps: 1630.9, source: {}, node: {}}
 script:
   description: The script.
   type: str
@@ -172,7 +177,7 @@ from typing import Any
 from ..module_utils._ansible import Outcome, Runner, run_module, source_option
 from ..module_utils._errors import CrossoverError
 from ..module_utils._migration_benchmark import Benchmark, Setup, fresh
-from ..module_utils._migration_benchmark_figures import table
+from ..module_utils._migration_benchmark_figures import summary, table
 from ..module_utils._migration_benchmark_scratch import choose
 from ..module_utils._pg_catalog import Scope, server_version
 from ..module_utils._pg_programs import for_servers
@@ -220,6 +225,7 @@ def work(runner: Runner) -> Outcome:
             result={
                 "ran": False,
                 "result": previous,
+                "summary": summary(previous),
                 "script": "",
                 "table": table(previous["source"], previous["node"], pair),
             },
@@ -233,7 +239,7 @@ def work(runner: Runner) -> Outcome:
     if runner.check:
         return Outcome(
             msg=f"would measure each side for {setup.seconds} s with {setup.clients} clients",
-            result={"ran": False, "result": {}, "script": benchmark.text, "table": []},
+            result={"ran": False, "result": {}, "summary": {}, "script": benchmark.text, "table": []},
         )
     # Told to end, it drops its schemas first.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
@@ -246,6 +252,7 @@ def work(runner: Runner) -> Outcome:
         result={
             "ran": True,
             "result": result,
+            "summary": summary(result),
             "script": benchmark.text,
             "table": table(figures["source"], figures["node"], pair),
         },

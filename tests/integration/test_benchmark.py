@@ -93,6 +93,7 @@ def test_the_default_script(run):
         assert figures["tps"] > 20
     assert 'FROM shop."Mixed Case" t' in result["script"] and "FROM shop.part t" in result["script"]
     assert "UPDATE crossover_bench.scratch" in result["script"] and "nokey" not in result["script"]
+    assert result["summary"]["source_tps"] == result["result"]["source"]["tps"]
     assert len(result["table"]) == 7 and max(map(len, result["table"])) <= 80
 
 

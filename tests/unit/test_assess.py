@@ -10,7 +10,12 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.crossover.pgedge.plugins.module_utils._errors import CrossoverError
-from ansible_collections.crossover.pgedge.plugins.module_utils._migration_assess import open_blockers, sentence, table
+from ansible_collections.crossover.pgedge.plugins.module_utils._migration_assess import (
+    fill,
+    open_blockers,
+    sentence,
+    table,
+)
 from ansible_collections.crossover.pgedge.plugins.module_utils._migration_assess_facts import version_key
 from ansible_collections.crossover.pgedge.plugins.module_utils._migration_assess_finding import (
     BLOCKER,
@@ -60,6 +65,14 @@ def test_the_table_keeps_its_width(width: int) -> None:
     assert max(map(len, lines)) <= width
     assert any(line.startswith("waived") for line in lines)
     assert not [line for line in lines if line != line.rstrip()]
+
+
+def test_names_are_broken_where_it_reads_well() -> None:
+    assert fill("no_replica_identity", 18) == ["no_replica_", "identity"]
+    assert fill("shop.orders", 18) == ["shop.orders"]
+    assert fill("shop.a_very_long_name_of_a_table", 12) == ["shop.a_very_", "long_name_", "of_a_table"]
+    assert fill("x" * 25, 10) == ["x" * 10, "x" * 10, "x" * 5]
+    assert fill("", 10) == [""]
 
 
 def test_an_empty_table_says_so() -> None:
