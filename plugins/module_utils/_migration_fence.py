@@ -120,7 +120,7 @@ def switch(conn: Any, tables: Iterable[Table], enabled: bool) -> bool:
             f"{len(missing)} table(s) have no fence: {', '.join(missing[:5])}",
             code="unfenced_table",
             object=missing[0],
-            hint="run the playbook crossover.pgedge.replicate again: it takes new tables in",
+            hint="run the playbook crossover.pgedge.migrate again: it takes new tables in",
         )
     wanted = [_toggle(t, enabled) for t in tables if t.oid in now and now[t.oid] != enabled]
     if wanted:

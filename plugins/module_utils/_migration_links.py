@@ -49,7 +49,7 @@ def check_tables(migration: Migration, conn: Mapping[str, Any]) -> None:
 
     A table or partition that was made since ``replicate`` would stay behind without a word.
     """
-    again = "run crossover.pgedge.replicate again, it takes new tables in"
+    again = "run crossover.pgedge.migrate again, it takes new tables in"
     permanent = {side: {t.full_name for t in migration.tables[side] if t.persistence == "p"} for side in conn}
     for side, other in ((migration.old, migration.new), (migration.new, migration.old)):
         if missing := sorted(permanent[side] - permanent[other]):
@@ -65,6 +65,11 @@ def check_tables(migration: Migration, conn: Mapping[str, Any]) -> None:
     leaves = {t.full_name for t in migration.tables[feed.publisher] if t.persistence == "p" and not t.partitioned}
     if unpublished := sorted(leaves - published):
         raise _drift(f"{len(unpublished)} table(s) are not published by {feed.publication}", unpublished, again)
+    for link in filter(None, (feed, migration.opposite)):
+        state = subscription_state(conn[link.subscriber], link.subscription)
+        known = {qualified(t["schema"], t["name"]) for t in state["tables"]} if state else set()
+        if unknown := sorted(leaves - known):
+            raise _drift(f"{len(unknown)} table(s) are not part of subscription {link.subscription}", unknown, again)
 
 
 def _drift(what: str, names: list[str], hint: str) -> CrossoverError:

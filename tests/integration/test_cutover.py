@@ -292,6 +292,12 @@ def test_a_table_made_since_replicate_stops_it(lab: Lab) -> None:
     assert result["failed"] and result["failure"]["code"] == "catalogue_changed" and "part_newer" in result["msg"], (
         result
     )
+    lab.target.as_owner("CREATE TABLE shop.part_newer (id int PRIMARY KEY)")
+    for side in (lab.source, lab.target):
+        lab.run("fence", {**side.login, "name": lab.source.name})
+    lab.source.sql(f"ALTER PUBLICATION {lab.names.publication} ADD TABLE shop.part_newer")
+    result = lab.cutover()
+    assert result["failed"] and "not part of subscription" in result["msg"], result
     assert any("part_newer" in problem for problem in lab.cutover(check=True)["problems"])
     assert lab.epoch() == 1
 
