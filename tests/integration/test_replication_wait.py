@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -172,7 +171,7 @@ def test_the_way_back(source_db, target_db, run_module):
 # -- under ansible-playbook ------------------------------------------------------------------------------------------
 
 
-def playbook(tmp_path: Path, pair: Pair, tasks: list, *arguments: str) -> subprocess.CompletedProcess:
+def start_playbook(tmp_path: Path, pair: Pair, tasks: list, *arguments: str) -> subprocess.Popen:
     from support.collection import module_environment
 
     play = {
@@ -182,20 +181,25 @@ def playbook(tmp_path: Path, pair: Pair, tasks: list, *arguments: str) -> subpro
         "module_defaults": {"group/crossover.pgedge.postgres": pair.node.login},
         "tasks": tasks,
     }
-    path = tmp_path / "play.json"
+    path, home = tmp_path / "play.json", tmp_path / "home"
     path.write_text(json.dumps([play]))
-    program = Path(sys.executable).with_name("ansible-playbook")
-    command = [str(program) if program.exists() else shutil.which("ansible-playbook") or "ansible-playbook"]
-    home = tmp_path / "home"
     home.mkdir(exist_ok=True)
-    return subprocess.run(
-        [*command, "-i", "localhost,", "-e", f"ansible_python_interpreter={sys.executable}", str(path), *arguments],
-        capture_output=True,
+    program = Path(sys.executable).with_name("ansible-playbook")
+    command = str(program) if program.exists() else shutil.which("ansible-playbook") or "ansible-playbook"
+    return subprocess.Popen(
+        [command, "-i", "localhost,", "-e", f"ansible_python_interpreter={sys.executable}", str(path), *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=180,
-        check=False,
         env={**module_environment(), "HOME": str(home), "ANSIBLE_LOCALHOST_WARNING": "0", "LC_ALL": "C.UTF-8"},
     )
+
+
+def playbook(tmp_path: Path, pair: Pair, tasks: list, *arguments: str) -> tuple[int, str]:
+    process = start_playbook(tmp_path, pair, tasks, *arguments)
+    out, _err = process.communicate(timeout=180)
+    return process.returncode, out
 
 
 def task(pair, **args):
@@ -204,41 +208,41 @@ def task(pair, **args):
 
 
 def test_progress_is_printed_while_it_waits(pair, tmp_path):
+    shown = {
+        "ansible.builtin.debug": {"msg": "met={{ waited.met }} rows={{ waited.rows }} changed={{ waited.changed }}"}
+    }
     with pair.node.connect() as holder:
         holder.autocommit = False
         holder.execute("LOCK TABLE public.t IN SHARE MODE")
         pair.subscribe()
-        shown = {
-            "ansible.builtin.debug": {"msg": "met={{ waited.met }} rows={{ waited.rows }} changed={{ waited.changed }}"}
-        }
-        path = tmp_path / "out"
-        path.mkdir()
-        import threading
-
-        threading.Timer(14, holder.rollback).start()
-        done = playbook(path, pair, [task(pair), shown], "-vvv")
-    assert done.returncode == 0, done.stdout + done.stderr
-    lines = [text for text in done.stdout.splitlines() if text.startswith("[target] sync ")]
-    assert len(lines) >= 2 and "3/4 tables" in lines[0] and "lag " in lines[0], done.stdout
-    assert "4/4 tables" not in lines[0]
-    assert "met=True rows=5001 changed=False" in done.stdout
+        process = start_playbook(tmp_path, pair, [task(pair), shown], "-vvv")
+        seen, lines = [], []
+        for text in process.stdout:
+            seen.append(text)
+            if text.startswith("[target] sync "):
+                lines.append(text.strip())
+                if len(lines) == 1:  # it is waiting now, and says so: let it go on
+                    assert process.poll() is None
+                    holder.rollback()
+        out = "".join(seen)
+        assert process.wait(30) == 0, out
+    assert len(lines) >= 2 and "3/4 tables" in lines[0] and "lag " in lines[0], out
+    assert "sync 100% · 4/4 tables" in lines[-1]
+    assert "met=True rows=5001 changed=False" in out
     for secret in (pair.source.login["login_password"], pair.node.login["login_password"]):
-        assert secret not in done.stdout + done.stderr
-    assert not any((tmp_path / "out" / "home" / ".ansible_async").glob("*"))  # cleaned up
+        assert secret not in out
+    assert not any((tmp_path / "home" / ".ansible_async").glob("*"))  # cleaned up
 
 
 def test_failure_and_check_mode_under_ansible_playbook(pair, tmp_path):
-    checked = playbook(tmp_path, pair, [task(pair)], "--check", "-v")
-    assert checked.returncode == 0 and "would wait until every table" in checked.stdout, checked.stdout + checked.stderr
+    code, out = playbook(tmp_path, pair, [task(pair)], "--check", "-v")
+    assert code == 0 and "would wait until every table" in out, out
     with pair.node.connect() as holder:
         holder.autocommit = False
         holder.execute("LOCK TABLE public.t IN SHARE MODE")
         pair.subscribe()
-        late = playbook(tmp_path, pair, [task(pair, timeout=6)])
-        assert late.returncode == 2 and "it took longer than 6 s: 3 of 4 tables are in sync" in late.stdout, late.stdout
-        assert "async" not in late.stdout
-    done = playbook(tmp_path, pair, [task(pair)])
-    assert done.returncode == 0, done.stdout
-    done = playbook(tmp_path, pair, [task(pair, condition="barrier")])
-    assert done.returncode == 0, done.stdout
-    assert os.environ.get("ANSIBLE_ASYNC_DIR") is None
+        code, out = playbook(tmp_path, pair, [task(pair, timeout=6)])
+        assert code == 2 and "it took longer than 6 s: 3 of 4 tables are in sync" in out, out
+        assert "async" not in out
+    code, out = playbook(tmp_path, pair, [task(pair), task(pair, condition="barrier"), task(pair, condition="lag")])
+    assert code == 0, out
