@@ -69,7 +69,7 @@ class Comparison:
         self.barrier, self.progress = barrier, progress or (lambda done, total, message: None)
         self.plan = Plan()
         self.tallies: list[Tally] = []
-        self.done = self.total = 0
+        self.done = self.total = self.finished = 0
         self._tasks: queue.Queue[tuple[_Table, Region] | None] = queue.Queue(maxsize=200)
         self._error: BaseException | None = None
         self._stop = threading.Event()
@@ -248,7 +248,8 @@ class Comparison:
     def _tell(self, tally: Tally, rows: int, last: bool) -> None:
         with self._lock:
             self.done += rows
-            message = f"{tally.unit.name}: {tally.verdict}, {tally.rows} rows" if last else tally.unit.name
+            self.finished += last
+            message = f"{self.finished}/{len(self.tallies)} tables"
             self.progress(self.done, max(self.total, self.done), message)
 
 

@@ -154,6 +154,17 @@ class Ledger:
         """Remove a fact."""
         self.conn.execute("DELETE FROM crossover.fact WHERE migration_id = %s AND key = %s", [self._need(), key])
 
+    def progress(self) -> list[dict[str, Any]]:
+        """How far the long tasks are that run now: task, done, total, unit, message."""
+        if not self.exists:
+            return []
+        rows = self.conn.execute(
+            """SELECT task, done, total, unit, message FROM crossover.progress
+               WHERE migration = %s AND updated_at > clock_timestamp() - interval '5 minutes' ORDER BY task""",
+            [self.name],
+        )
+        return list(rows)
+
     def step(
         self,
         run: str,

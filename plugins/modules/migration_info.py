@@ -99,6 +99,12 @@ links:
   type: dict
   returned: always
   sample: {}
+progress:
+  description: How far the long tasks are that run now.
+  type: list
+  elements: dict
+  returned: always
+  sample: [{"task": "compare", "done": 12000, "total": 48000, "unit": "rows", "message": "3/41 tables"}]
 screen:
   description: All of it on one screen.
   type: list
@@ -158,6 +164,8 @@ def work(runner: Runner) -> Outcome:
         "back": look(node, source, names.back_slot, names.back_subscription),
     }
     live = [describe("to the node  ", links["forward"]), describe("to the source", links["back"])]
+    progress = ledger.progress()
+    live += [f"  {p['task']} now: {p['done']}/{p['total']} {p['unit']}, {p['message']}" for p in progress]
     return Outcome(
         result={
             "exists": ledger.exists,
@@ -168,6 +176,7 @@ def work(runner: Runner) -> Outcome:
             "names": names.as_dict(),
             "steps": ledger.steps() if params["steps"] else [],
             "links": links,
+            "progress": progress,
             "screen": screen(params["name"], phases, facts, control, live if control else [], params["width"]),
         }
     )

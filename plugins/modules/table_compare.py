@@ -102,6 +102,13 @@ options:
     type: list
     elements: str
     default: []
+  max_age:
+    description:
+      - A comparison of the same scope that the ledger remembers is returned instead of a new one if it said V(equal),
+        began no longer ago than this, in seconds, and no tables were copied and no sides switched since.
+      - V(0) compares in any case.
+    type: int
+    default: 0
   fail_on_difference:
     description: Whether the task fails when RV(verdict) is not V(equal).
     type: bool
@@ -120,7 +127,8 @@ attributes:
     support: full
     description: Changes nothing.
 notes:
-  - Reads only, but for a canary row in schema C(crossover) of the side that publishes, and the progress in the ledger.
+  - Reads only, but for what is in schema C(crossover), a canary row on the side that publishes, and progress and result
+    in the ledger on the node.
   - The login needs SELECT on every table, and C(BYPASSRLS) where row-level security would hide rows. A table that
     cannot be read is never taken for equal.
 author:
@@ -169,6 +177,16 @@ verdict:
   type: str
   returned: always
   sample: equal
+ran:
+  description: Whether anything was compared now; V(false) in check mode and where O(max_age) let the last result stand.
+  type: bool
+  returned: always
+  sample: true
+age:
+  description: How long ago the comparison began, in seconds; V(0) if it ran now.
+  type: float
+  returned: always
+  sample: 0
 tables:
   description: Every table, in the order of its name.
   type: list
@@ -269,9 +287,11 @@ from ..module_utils._ansible import Outcome, Runner, run_module, source_option
 from ..module_utils._errors import CrossoverError
 from ..module_utils._migration_compare import Comparison, Options
 from ..module_utils._migration_compare_barrier import CompareBarrier
+from ..module_utils._migration_compare_ledger import now, recall, remember, scope_of
 from ..module_utils._migration_compare_progress import Progress
 from ..module_utils._migration_compare_report import EQUAL, message, screen
 from ..module_utils._migration_compare_scope import NODE, Wanted
+from ..module_utils._migration_ledger import Ledger
 from ..module_utils._migration_names import Names
 
 # option -> the least value that makes sense
@@ -302,11 +322,16 @@ def work(runner: Runner) -> Outcome:
     """Compare, or in check mode list."""
     params, source, node = runner.params, runner.login("source"), runner.login()
     wanted = options(params)
+    name = params["name"] or source.database
+    ledger, scope = Ledger(runner.connect(node), name), scope_of(params)
+    if last := recall(ledger, scope, params["max_age"]):
+        text = f"{message(last)}; compared {last['age']:.0f} s ago"
+        return Outcome(msg=text, result={**last, "ran": False, "screen": screen(last)})
     if runner.check:
         listed = Comparison(source, node, wanted, None).listed()
         text = f"would compare {listed['totals']['tables']} table(s), about {listed['totals']['rows']} rows"
-        return Outcome(msg=text, result={**listed, "screen": screen(listed)})
-    name = params["name"] or source.database
+        return Outcome(msg=text, result={**listed, "ran": False, "age": 0.0, "screen": screen(listed)})
+    begun = now(ledger)
     with ExitStack() as stack:
         barrier, follower = None, NODE
         if params["barrier"]:
@@ -317,10 +342,11 @@ def work(runner: Runner) -> Outcome:
         progress = Progress(node, name, "compare", "rows")
         stack.callback(progress.close)
         result = Comparison(source, node, wanted, barrier, progress, follower).run()
+    remember(ledger, scope, begun, result)
     return Outcome(
         msg=message(result),
         failed=params["fail_on_difference"] and result["verdict"] != EQUAL,
-        result={**result, "screen": screen(result)},
+        result={**result, "ran": True, "age": 0.0, "screen": screen(result)},
     )
 
 
@@ -346,6 +372,7 @@ def main() -> None:
             "recheck_timeout": {"type": "int", "default": 60},
             "max_differences": {"type": "int", "default": 100},
             "mask_columns": names,
+            "max_age": {"type": "int", "default": 0},
             "fail_on_difference": {"type": "bool", "default": True},
         },
         work,

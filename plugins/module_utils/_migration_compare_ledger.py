@@ -1,0 +1,47 @@
+# Copyright: (c) 2026, The Crossover authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The last comparison, as the ledger remembers it, and whether it still counts (private to the collection)."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+from ._migration_compare_report import EQUAL
+from ._migration_ledger import Ledger
+
+FACT = "validate.result"
+_KEPT = 1000  # tables
+# What these phases do to the data is not in a comparison that was made before they ended.
+_INVALIDATE = ("replicate", "cutover", "rollback")
+
+
+def scope_of(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that decide what a comparison says."""
+    names = ("schemas", "tables", "exclude_tables", "publication", "mode", "partitions")
+    return {name: params[name] for name in names}
+
+
+def remember(ledger: Ledger, scope: Mapping[str, Any], begun: float, result: Mapping[str, Any]) -> None:
+    """Keep a result. ``begun`` is the node's clock when the comparison began: what came later it may not have seen."""
+    if ledger.exists:
+        kept = {**result, "tables": result["tables"][:_KEPT]}
+        ledger.put(FACT, {"at": begun, "scope": dict(scope), "result": kept})
+
+
+def now(ledger: Ledger) -> float:
+    """The node's clock."""
+    return float(ledger.conn.execute("SELECT extract(epoch FROM clock_timestamp())::float8 AS at").fetchone()["at"])
+
+
+def recall(ledger: Ledger, scope: Mapping[str, Any], max_age: float) -> dict[str, Any] | None:
+    """The last result with its age in seconds, if it was equal, is of the same scope and young enough."""
+    kept = ledger.facts().get(FACT) if ledger.exists and max_age > 0 else None
+    if not kept or kept["scope"] != dict(scope) or kept["result"]["verdict"] != EQUAL:
+        return None
+    age = now(ledger) - kept["at"]
+    phases = ledger.phases()
+    ends = [phases[name]["age"] for name in _INVALIDATE if name in phases]  # None: it runs, or was ended by force
+    if not 0 <= age <= max_age or any(end is None or end <= age for end in ends):
+        return None
+    return {**kept["result"], "age": round(age, 1)}
