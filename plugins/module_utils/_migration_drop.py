@@ -14,11 +14,9 @@ from typing import Any
 
 from ._errors import CrossoverError
 from ._migration_ledger import Ledger
-from ._migration_schema_objects import Object, present
+from ._migration_schema_objects import FACT_POST, FACT_PRE, FACT_ROLES, Object, present
 from ._pg_connect import Login, driver, sql_error
 from ._pg_sql import Statement, quote_ident
-
-FACT_ROLES, FACT_PRE, FACT_POST = "schema.roles", "schema.pre_data", "schema.post_data"
 
 
 @dataclass

@@ -54,7 +54,7 @@ def plan(
     excluded: Collection[str] = (),
     encrypt: Callable[[str, str], str] = lambda _role, password: password,
 ) -> RolesPlan:
-    """``ours``: the roles that an earlier run created. ``encrypt`` turns role and password into what the node stores."""
+    """``ours``: the roles that an earlier run created. ``encrypt``: role and password -> what the node stores."""
     passwords = passwords or {}
     wanted, left_out = needed(source, excluded)
     made = RolesPlan(left_out=[name for name in left_out if name not in node.roles])

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The Crossover authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The roles of a server and what a database grants and sets, as far as any login can see (private to the collection)."""
+"""The roles of a server, what a database grants and sets: what any login can see (private to the collection)."""
 
 from __future__ import annotations
 
@@ -88,8 +88,9 @@ class Roles:
 
 
 _ROLES = """
-SELECT rolname AS name, rolsuper AS superuser, rolinherit AS inherit, rolcreaterole AS createrole, rolcreatedb AS createdb,
-       rolcanlogin AS login, rolreplication AS replication, rolbypassrls AS bypassrls, rolconnlimit AS connections,
+SELECT rolname AS name, rolsuper AS superuser, rolinherit AS inherit, rolcreaterole AS createrole,
+       rolcreatedb AS createdb, rolcanlogin AS login, rolreplication AS replication, rolbypassrls AS bypassrls,
+       rolconnlimit AS connections,
        rolvaliduntil::text AS valid_until, shobj_description(oid, 'pg_authid') AS comment
 FROM pg_roles ORDER BY oid
 """
@@ -138,7 +139,8 @@ WHERE d.refclassid = 'pg_authid'::regclass AND d.dbid = (SELECT oid FROM pg_data
 """
 
 _DATABASE = """
-SELECT d.datname AS database, pg_get_userbyid(d.datdba) AS owner, session_user AS login, d.datacl IS NULL AS default_acl,
+SELECT d.datname AS database, pg_get_userbyid(d.datdba) AS owner, session_user AS login,
+       d.datacl IS NULL AS default_acl,
        shobj_description(d.oid, 'pg_database') AS comment,
        has_table_privilege('pg_catalog.pg_authid', 'SELECT') AS hashes
 FROM pg_database d WHERE d.datname = current_database()

@@ -23,7 +23,7 @@ from ._migration_roles import RolesPlan, plan
 from ._migration_roles_read import read as read_roles
 from ._migration_schema_build import Builder, orphans
 from ._migration_schema_fill import fill
-from ._migration_schema_objects import own, present
+from ._migration_schema_objects import FACT_POST, FACT_PRE, FACT_ROLES, own, present
 from ._migration_schema_units import Unit, definitions, read_present, split_keys, units
 from ._pg_catalog import Scope, server_version, tables
 from ._pg_connect import Login, connect, driver, sql_error
@@ -31,7 +31,6 @@ from ._pg_programs import for_servers
 from ._pg_sql import Statement
 
 PARTS = ("roles", "pre_data", "keys", "post_data")
-FACT_ROLES, FACT_PRE, FACT_POST = "schema.roles", "schema.pre_data", "schema.post_data"
 _LOCK = "SELECT pg_try_advisory_lock(hashtext('crossover.schema')) AS mine"
 
 
@@ -39,7 +38,7 @@ _LOCK = "SELECT pg_try_advisory_lock(hashtext('crossover.schema')) AS mine"
 class Options:
     """What the user asks for."""
 
-    scope: Scope = Scope()
+    scope: Scope = field(default_factory=Scope)
     role_passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
     roles_exclude: tuple[str, ...] = ()
     extensions_exclude: tuple[str, ...] = ()
@@ -68,8 +67,8 @@ class SchemaSync:
     def __init__(self, source: Login, node: Login, migration: str, options: Options) -> None:
         self.logins = source, node
         self.o = options
-        self.source = connect(source)
-        self.node = connect(node, search_path=None, settings=SETTINGS)
+        self.source: Any = connect(source)
+        self.node: Any = connect(node, search_path=None, settings=SETTINGS)
         self.ledger = Ledger(self.node, migration)
         self.report = Report()
 
@@ -88,7 +87,7 @@ class SchemaSync:
             if "roles" not in parts:
                 self._check_roles()
         if {"pre_data", "keys", "post_data"}.intersection(parts):
-            _read_first = self._dump
+            self._pre  # noqa: B018  # read now, so that what cannot be read stops us before anything is changed
         steps = {"roles": self._roles, "pre_data": self._pre_data, "keys": self._keys, "post_data": self._post_data}
         for part in PARTS:
             if part in parts:
@@ -211,6 +210,8 @@ class SchemaSync:
             extension = entry.name.removeprefix("EXTENSION ") if "EXTENSION" in (entry.type, entry.name[:9]) else None
             if not skipped(entry) and extension not in without and (adapted := adapt(entry, left_out)):
                 found.append(adapted)
+            if entry.type == "USER MAPPING" and "OPTIONS" not in entry.sql:
+                self.report.warnings.append(f"{entry}: the source does not show its options to this login, set them")
         return found
 
     @cached_property
@@ -232,7 +233,7 @@ class SchemaSync:
 
     def _pre_data(self) -> None:
         wanted, loose = self._pre
-        fact = self.ledger.facts().get(FACT_PRE)
+        fact: dict[str, Any] | None = self.ledger.facts().get(FACT_PRE)
         missing = self._missing(wanted, "pre_data")
         chosen = {e.id for unit in missing for e in unit.entries}
         if fact is None:  # the first time also what adds to objects that every database has

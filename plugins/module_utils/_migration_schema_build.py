@@ -25,8 +25,13 @@ from ._pg_connect import Login, driver, sql_error
 # one, and one that was only just in sync may still be a moment behind another. Such a failure goes away by waiting;
 # an orphan that the source has itself does not.
 FK_WAITS = (0.5, 1.0, 2.0, 4.0)
-_DEADLOCK, _FK_VIOLATION = "40P01", "23503"
-_DEADLOCK_RETRIES = 5
+_FK_VIOLATION = "23503"
+# Apply works on the same tables, and an error there would disable the subscription. A deadlock's victim is whoever
+# notices it, deadlock_timeout after beginning to wait: we give up, and try again, before apply can.
+_NOT_NOW = ("40P01", "55P03")  # deadlock_detected, lock_not_available
+_YIELD = """SELECT set_config('lock_timeout', (setting::int / 2)::text, true) FROM pg_settings
+            WHERE name = 'deadlock_timeout'"""
+_PATIENCE = 600.0  # seconds: a large transaction that is being applied holds its locks for as long as it takes
 
 
 @dataclass
@@ -37,27 +42,29 @@ class Builder:
     login: Login
     jobs: int = 1
     waits: Sequence[float] = FK_WAITS
+    patience: float = _PATIENCE
     failures: list[tuple[Unit, Exception]] = field(default_factory=list)
 
     def build(self, units: Iterable[Unit]) -> None:
         """Create the units; those that others depend on first. Failures are collected, the rest goes on."""
         pending = {unit.entry.id: unit for unit in units}
         running: dict[Future[Exception | None], Unit] = {}
+        unfinished = set(pending)
         with _Pool(self.connect, self.jobs) as pool, ThreadPoolExecutor(self.jobs) as threads:
             while pending or running:
-                for unit in self._ready(pending, list(running.values())):
+                for unit in self.ready(pending, list(running.values()), unfinished):
                     del pending[unit.entry.id]
                     running[threads.submit(self._create, pool, unit)] = unit
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     unit = running.pop(future)
+                    unfinished.discard(unit.entry.id)
                     if exc := future.result():
                         self.failures.append((unit, exc))
-                        _drop_dependents(pending, unit.entry.id)
+                        unfinished -= _drop_dependents(pending, unit.entry.id)
 
-    def _ready(self, pending: dict[int, Unit], running: list[Unit]) -> list[Unit]:
+    def ready(self, pending: dict[int, Unit], running: list[Unit], unfinished: set[int]) -> list[Unit]:
         """What can start now: nothing it depends on is unfinished, nobody works on the same table."""
         chosen: list[Unit] = []
-        unfinished = set(pending) | {unit.entry.id for unit in running}
         for unit in pending.values():
             if len(running) + len(chosen) >= self.jobs:
                 break
@@ -66,17 +73,18 @@ class Builder:
         return chosen or ([] if running else list(pending.values())[:1])  # a circle: let PostgreSQL judge it
 
     def _create(self, pool: _Pool, unit: Unit) -> Exception | None:
-        waits, deadlocks = list(self.waits), 0
+        waits, tries, until = list(self.waits), 0, time.monotonic() + self.patience
         while True:
             try:
                 with pool.connection() as conn, conn.transaction():
+                    conn.execute(_YIELD)
                     for entry in unit.entries:
                         run(conn, entry)
                 return None
             except driver().Error as exc:
-                if exc.sqlstate == _DEADLOCK and deadlocks < _DEADLOCK_RETRIES:
-                    deadlocks += 1
-                    time.sleep(0.1 * deadlocks)
+                if exc.sqlstate in _NOT_NOW and time.monotonic() < until:
+                    tries += 1
+                    time.sleep(min(0.05 * tries, 1.0))
                 elif exc.sqlstate == _FK_VIOLATION and waits:
                     time.sleep(waits.pop(0))
                 else:
@@ -109,13 +117,14 @@ def _conflict(one: Unit, other: Unit) -> bool:
     return not set(one.entry.depends).isdisjoint(other.entry.depends)
 
 
-def _drop_dependents(pending: dict[int, Unit], failed: int) -> None:
+def _drop_dependents(pending: dict[int, Unit], failed: int) -> set[int]:
     """What depends on something that failed would fail too, and only hide the reason."""
     lost = {failed}
     while found := [i for i, unit in pending.items() if lost.intersection(unit.entry.depends)]:
         for i in found:
             lost.add(i)
             del pending[i]
+    return lost
 
 
 class _Pool:

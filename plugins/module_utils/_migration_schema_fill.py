@@ -25,10 +25,12 @@ WITH RECURSIVE needs AS (
     UNION SELECT deep.oid, needs.needed FROM deep JOIN needs ON needs.oid = deep.needed
 )
 SELECT n.nspname AS schema, c.relname AS name, c.relispopulated AS filled,
-       (SELECT count(*) FROM deep JOIN pg_class m ON m.oid = deep.needed AND m.relkind = 'm' WHERE deep.oid = c.oid) AS depth
+       (SELECT count(*) FROM deep JOIN pg_class m ON m.oid = deep.needed AND m.relkind = 'm'
+        WHERE deep.oid = c.oid) AS depth
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'm'
-  AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')
+  AND NOT EXISTS (SELECT FROM pg_depend e
+                  WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')
 ORDER BY depth, n.nspname COLLATE "C", c.relname COLLATE "C"
 """
 

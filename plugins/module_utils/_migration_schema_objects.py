@@ -15,6 +15,9 @@ from typing import Any
 
 from ._pg_catalog import NOT_MIGRATED
 
+# What the ledger calls what was created: lists of objects and roles, which is what may be dropped again.
+FACT_ROLES, FACT_PRE, FACT_POST = "schema.roles", "schema.pre_data", "schema.post_data"
+
 FIRST_NORMAL = 16384  # FirstNormalObjectId: below are the objects that initdb made
 
 # Catalogues whose rows are objects of their own, and those whose rows belong to a table or view.

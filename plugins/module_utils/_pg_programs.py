@@ -98,8 +98,8 @@ def first_error(program: str, stderr: str) -> str:
             text = re.sub(rf"^(psql:\S+ |{re.escape(program)}: )", "", line)
             text = re.sub(r"^(error: |fatal: )", "", text)
             text = re.sub(r"(query failed|connection to server .* failed): +(ERROR|FATAL): +", "", text)
-            more = next((m for m in lines[i + 1 : i + 2] if m.split(":")[0].endswith(("detail", "DETAIL"))), "")
-            return f"{text} ({more.split('detail: ')[-1].removeprefix('DETAIL:').strip()})" if more else text
+            detail = re.search(r"^(?:\S+ )?detail: +(.+)", "".join(lines[i + 1 : i + 2]), re.IGNORECASE)
+            return f"{text} ({detail[1]})" if detail and not detail[1].startswith("Query was") else text
     return lines[-1] if lines else "it said nothing"
 
 

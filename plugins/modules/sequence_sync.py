@@ -10,7 +10,8 @@ module: sequence_sync
 short_description: Carry the sequences over
 version_added: "0.1.0"
 description:
-  - Sets every sequence of one side to where the other side's stands, owned by a column or not. No replication does that.
+  - Sets every sequence of one side, owned by a column or not, to where the other side's stands. No replication does
+    that.
   - Honours C(is_called), the increment's sign, the limits and C(CYCLE). A sequence that is ahead already is not moved.
   - Fails if a sequence is missing on the other side, or is still behind afterwards.
 options:

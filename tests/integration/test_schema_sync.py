@@ -170,7 +170,8 @@ def test_roles(awkward: Pair) -> None:
             ALTER DATABASE {source.name} SET "my.Setting" TO 'it''s';
             COMMENT ON ROLE {app} IS 'the app''s'; REVOKE TEMPORARY ON DATABASE {source.name} FROM PUBLIC;
             GRANT CREATE ON DATABASE {source.name} TO {quoted} WITH GRANT OPTION;
-            CREATE SCHEMA crossover; CREATE TABLE crossover.control (); GRANT SELECT ON crossover.control TO {unrelated}""",
+            CREATE SCHEMA crossover; CREATE TABLE crossover.control ();
+            GRANT SELECT ON crossover.control TO {unrelated}""",
         superuser=True,
     )
     target.sql(f"CREATE ROLE {existing} NOLOGIN")
@@ -188,7 +189,8 @@ def test_roles(awkward: Pair) -> None:
 
     def attributes(database: Database) -> list[dict[str, Any]]:
         return database.sql(
-            """SELECT rolname, rolinherit, rolcanlogin, rolconnlimit, rolvaliduntil, shobj_description(oid, 'pg_authid') AS c
+            """SELECT rolname, rolinherit, rolcanlogin, rolconnlimit, rolvaliduntil,
+                      shobj_description(oid, 'pg_authid') AS c
                FROM pg_roles WHERE rolname = ANY (%s) ORDER BY 1""",
             [[owner, app, readers, rest]],
         )
@@ -203,8 +205,10 @@ def test_roles(awkward: Pair) -> None:
 
     def settings(database: Database) -> list[dict[str, Any]]:
         return database.sql(
-            """SELECT setrole::regrole::text AS role, setdatabase <> 0 AS here, unnest(setconfig) AS config FROM pg_db_role_setting
-               WHERE setrole = to_regrole(%s) OR setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
+            """SELECT setrole::regrole::text AS role, setdatabase <> 0 AS here, unnest(setconfig) AS config
+               FROM pg_db_role_setting
+               WHERE setrole = to_regrole(%s)
+                  OR setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
                ORDER BY 1, 2, 3""",
             [app],
         )
@@ -303,7 +307,8 @@ def test_an_interrupted_run_is_taken_up(awkward: Pair) -> None:
 def test_new_and_changed_objects_of_the_source(awkward: Pair) -> None:
     awkward.ok()
     awkward.source.as_owner(
-        "CREATE TABLE shop.fresh (id serial PRIMARY KEY); COMMENT ON TABLE shop.fresh IS 'new'; GRANT SELECT ON shop.fresh TO "
+        "CREATE TABLE shop.fresh (id serial PRIMARY KEY); COMMENT ON TABLE shop.fresh IS 'new';"
+        "GRANT SELECT ON shop.fresh TO "
         + awkward.app + "; ALTER TABLE shop.log ADD COLUMN more text"
     )  # fmt: skip
     done = awkward.ok()
@@ -361,8 +366,10 @@ def test_scope(awkward: Pair) -> None:
 
 def test_the_fence_and_options_nobody_takes_are_left_out(awkward: Pair) -> None:
     awkward.source.sql(
-        """CREATE SCHEMA crossover; CREATE FUNCTION crossover.refuse_write() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END';
-           CREATE TRIGGER crossover_fence BEFORE INSERT ON shop.customers FOR EACH STATEMENT EXECUTE FUNCTION crossover.refuse_write();
+        """CREATE SCHEMA crossover;
+           CREATE FUNCTION crossover.refuse_write() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END';
+           CREATE TRIGGER crossover_fence BEFORE INSERT ON shop.customers
+               FOR EACH STATEMENT EXECUTE FUNCTION crossover.refuse_write();
            ALTER TABLE shop.customers DISABLE TRIGGER crossover_fence;
            UPDATE pg_attribute SET attoptions = attoptions || '{pg_attver=3}'
            WHERE attrelid = 'shop.customers'::regclass AND attname = 'name';
@@ -383,7 +390,8 @@ def test_the_fence_and_options_nobody_takes_are_left_out(awkward: Pair) -> None:
 def test_absent_drops_what_was_created(awkward: Pair) -> None:
     awkward.target.sql("CREATE SCHEMA spock")  # somebody else's
     before = dumped(awkward.target, awkward.target)
-    database = "SELECT datacl, (SELECT nspacl FROM pg_namespace WHERE nspname = 'public') FROM pg_database WHERE datname = current_database()"
+    acls = """SELECT datacl, (SELECT nspacl FROM pg_namespace WHERE nspname = 'public') FROM pg_database
+              WHERE datname = current_database()"""
     awkward.source.sql(f"ALTER DATABASE {awkward.source.name} SET timezone TO 'Europe/Rome'", superuser=True)
     awkward.ok(role_passwords={awkward.app: PASSWORD})
     load(awkward.target, FILES / "awkward_rows.sql")
@@ -396,11 +404,12 @@ def test_absent_drops_what_was_created(awkward: Pair) -> None:
     assert dumped(awkward.target, awkward.target) == before
     assert (
         awkward.target.sql(
-            "SELECT FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase WHERE datname = current_database()"
+            """SELECT FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+               WHERE datname = current_database()"""
         )
         == []
     )
-    assert "t_" not in str(awkward.target.sql(database)).replace(awkward.target.owner, "")
+    assert "t_" not in str(awkward.target.sql(acls)).replace(awkward.target.owner, "")
     assert awkward.target.sql("SELECT FROM pg_roles WHERE rolname = ANY (%s)", [awkward.roles]) == []
     again = awkward.ok(state="absent")
     assert not again["changed"] and again["dropped"] == []
@@ -457,3 +466,30 @@ def test_a_source_that_cannot_be_read(awkward: Pair) -> None:
     failed = awkward.sync(["roles", "pre_data"])
     assert failed["failed"] and "permission denied for table secret" in failed["msg"]
     assert "make the login a member of the owner" in failed["msg"].lower()
+
+
+def test_the_role_prepare(awkward: Pair, tmp_path: Path) -> None:
+    from support.play import Inventory
+
+    inventory = Inventory(
+        tmp_path,
+        awkward.source.login,
+        awkward.target.login,
+        crossover_role_passwords={awkward.app: PASSWORD},
+    )
+    planned = inventory.play("prepare", "--check", "-vvv")
+    assert planned.rc == 0 and "would run after assess" in planned.output, planned.output[-3000:]
+    assert inventory.play("prepare").rc != 0, "assess has not run"
+    assessed = inventory.play("assess")
+    assert assessed.rc == 0, assessed.output[-3000:]
+    blockers = awkward.target.sql("SELECT value FROM crossover.fact WHERE key = 'assess.blockers'")[0]["value"]
+    inventory.set(crossover_waivers=[{"code": b["code"], "object": "*"} for b in blockers])
+    assert inventory.play("assess").rc == 0
+    done = inventory.play("prepare", "-vvv", "--diff")
+    assert done.rc == 0 and done.changed, done.output[-3000:]
+    again = inventory.play("prepare")
+    assert again.rc == 0 and again.changed == 0, again.output[-3000:]
+    assert awkward.target.sql("SELECT to_regclass('shop.customers') IS NOT NULL AS there") == [{"there": True}]
+    for output in (planned.output, done.output, again.output):
+        for secret in (PASSWORD, awkward.source.login["login_password"], awkward.target.login["login_password"]):
+            assert secret not in output
