@@ -27,6 +27,7 @@ _TOKEN = re.compile(
     | (?P<join>\\;)
     | (?P<end>;)
     | (?P<fetch>\\[ga]set\b[^\n]*)
+    | (?P<command>\\(?=\w))
     | (?P<open>\() | (?P<close>\))
     | (?P<word>[A-Za-z_]\w*)
     """,
@@ -63,9 +64,7 @@ def split(script: str) -> list[Piece]:
     pieces: list[Piece] = []
     at = 0
     while at < len(script):
-        blank = re.compile(r"(?:\s+|--[^\n]*)*").match(script, at)
-        assert blank
-        if blank.end() < len(script) and script[blank.end()] == "\\" and (found := _COMMAND.match(script, blank.end())):
+        if found := _COMMAND.match(script, _blank(script, at)):
             pieces.append(Piece(found.group().rstrip(), (), found.group(1)))
             at = found.end()
             continue
@@ -93,9 +92,24 @@ def _statement(script: str, at: int) -> tuple[int, tuple[str, ...]]:
             words.append(found.group().lower())
         elif kind in ("open", "close"):
             depth = max(0, depth + (1 if kind == "open" else -1))
+        elif kind == "command":  # it ends the statement before it, wherever it stands
+            return found.start(), tuple(words)
         elif kind in ("join", "fetch") or (kind == "end" and depth == 0):
             return at, tuple(words)
     return len(script), tuple(words)
+
+
+def _blank(script: str, at: int) -> int:
+    """Where what is neither white space nor comment begins."""
+    while True:
+        while at < len(script) and script[at].isspace():
+            at += 1
+        if script.startswith("--", at):
+            at = script.find("\n", at) if "\n" in script[at:] else len(script)
+        elif script.startswith("/*", at):
+            at = _after_comment(script, at + 2)
+        else:
+            return at
 
 
 def _after_comment(script: str, at: int) -> int:

@@ -53,6 +53,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
+    description: Changes nothing; looks once.
   diff_mode:
     support: none
     description: Changes nothing.

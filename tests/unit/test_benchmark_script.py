@@ -37,6 +37,9 @@ def texts(script: str) -> list[str]:
         ("-- only a comment\n", []),
         ("", []),
         ("SELECT 'it''s';SELECT 2;", ["SELECT 'it''s'", "SELECT 2"]),
+        ("/* a; */ -- b\n \\set a 1\nSELECT 2;", ["\\set a 1", "SELECT 2"]),
+        ("SELECT 1 \\shell true\nSELECT 2;", ["SELECT 1", "\\shell true", "SELECT 2"]),
+        ("SELECT '\\shell' -- \\shell\n;", ["SELECT '\\shell' -- \\shell"]),
     ],
 )
 def test_split(script: str, pieces: list[str] | None) -> None:
@@ -91,6 +94,8 @@ def test_the_proof_has_no_transaction_of_the_script() -> None:
         ("\\set a 1\n", "no statement"),
         ("\\shell rm x\nSELECT 1;", "runs programs"),
         ("\\setshell a date\nSELECT 1;", "runs programs"),
+        ("/* hidden */ \\shell true\nSELECT 1;", "runs programs"),
+        ("SELECT 1 \\shell true\n", "runs programs"),
         ("BEGIN READ  WRITE; SELECT 1; END;", "READ WRITE"),
         ("SET default_transaction_read_only = off; DELETE FROM t;", "transaction_read_only"),
     ],

@@ -113,7 +113,8 @@ def test_the_textfile_is_prometheus() -> None:
     text = render(dataclasses.replace(seen({"message": "row (secret)"}), migration='a"b\\'), 2)
     assert text.endswith("\n") and "secret" not in text
     sample = re.compile(r'^crossover_\w+\{(\w+="([^"\\\n]|\\.)*",?)+\} -?[\d.]+$')
-    helped, typed = set(), set()
+    helped: set[str] = set()
+    typed: set[str] = set()
     for line in text.splitlines():
         if line.startswith("# "):
             _hash, word, name, _rest = line.split(" ", 3)
