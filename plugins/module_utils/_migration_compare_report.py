@@ -151,7 +151,7 @@ def report(plan: Plan, tallies: Sequence[Tally], most_named: int, seconds: float
         "verdict": _verdict([t["verdict"] for t in tables]),
         "tables": tables,
         "differences": _named(plan, tallies, most_named),
-        "skipped": plan.skipped,
+        "left_out": plan.skipped,
         "totals": {
             "tables": len(tables),
             "rows": rows,

@@ -17,7 +17,7 @@ description:
   - Partitions are compared one by one. A table without a primary key (or a unique index on columns that cannot be null)
     is compared as a set with repetitions.
   - The order of columns may differ. A table or a column that only one side has is a difference.
-  - Unlogged tables are not replicated and are skipped, see RV(skipped).
+  - Unlogged tables are not replicated and are left out, see RV(left_out).
 options:
   name:
     description:
@@ -254,7 +254,7 @@ differences:
       description: How many copies of the row are missing or extra; 1 where there is a key.
       type: int
       sample: 1
-skipped:
+left_out:
   description: Tables that were left out, with RV(ignore:name) and RV(ignore:reason).
   type: list
   elements: dict

@@ -511,7 +511,7 @@ def test_unlogged_and_unpublished_tables_are_skipped(sides, compare):
     sides.node.sql("UPDATE t SET b = 5")
     result = compare(publication="part")
     assert result["verdict"] == "equal", result["msg"]
-    reasons = {s["name"]: s["reason"] for s in result["skipped"]}
+    reasons = {s["name"]: s["reason"] for s in result["left_out"]}
     assert reasons == {"public.u": "unlogged: it is not replicated", "public.left_out": "not in publication part"}
     everything = compare()
     assert verdicts(everything) == {"public.t": "different", "public.left_out": "different"}
