@@ -249,7 +249,8 @@ def test_told_to_end_it_cleans_up(arguments, both):
         assert time.monotonic() < until
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=20)
+    out, err = process.communicate(timeout=20)
+    assert module_result("benchmark", out, err)["failure"]["code"] == "interrupted"
     clean(both)
     assert not both[0].sql("SELECT FROM pg_stat_activity WHERE application_name = 'pgbench'")
 
