@@ -25,7 +25,7 @@ def files(top: Path) -> Iterator[Path]:
         folders[:] = [
             name
             for name in folders
-            if not name.endswith("_cache") and name not in {".git", ".ansible", "output", "__pycache__"}
+            if not name.endswith("_cache") and name not in {".git", ".ansible", "build", "output", "__pycache__"}
         ]
         yield from (Path(directory) / name for name in names)
 

@@ -15,10 +15,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from support.cluster import Cluster, wheel_bindir  # noqa: E402
-from support.collection import collections_path  # noqa: E402
-from support.collection import run_module as _run_module  # noqa: E402
-from support.database import Database  # noqa: E402
+from support.cluster import Cluster, wheel_bindir
+from support.collection import collections_path
+from support.collection import run_module as _run_module
+from support.database import Database
 
 sys.path.insert(0, str(collections_path()))
 

@@ -68,7 +68,9 @@ class Writers:
 
     def __init__(self, dsn: str, count: int = 3, fresh: bool = False) -> None:
         self.fresh = fresh  # a new connection for every write, as without a pool in the application
-        self.stop, self.acknowledged, self.failed, self.longest = threading.Event(), [], [], 0.0
+        self.stop, self.longest = threading.Event(), 0.0
+        self.acknowledged: list[Any] = []
+        self.failed: list[Any] = []
         self.threads = [
             threading.Thread(target=self._write, args=[dsn, client], daemon=True) for client in range(count)
         ]

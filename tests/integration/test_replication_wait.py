@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -171,7 +172,7 @@ def test_the_way_back(source_db, target_db, run_module):
 # -- under ansible-playbook ------------------------------------------------------------------------------------------
 
 
-def start_playbook(tmp_path: Path, pair: Pair, tasks: list, *arguments: str) -> subprocess.Popen:
+def start_playbook(tmp_path: Path, pair: Pair, tasks: list[Any], *arguments: str) -> subprocess.Popen[str]:
     from support.collection import module_environment
 
     play = {
@@ -196,7 +197,7 @@ def start_playbook(tmp_path: Path, pair: Pair, tasks: list, *arguments: str) -> 
     )
 
 
-def playbook(tmp_path: Path, pair: Pair, tasks: list, *arguments: str) -> tuple[int, str]:
+def playbook(tmp_path: Path, pair: Pair, tasks: list[Any], *arguments: str) -> tuple[int, str]:
     process = start_playbook(tmp_path, pair, tasks, *arguments)
     out, _err = process.communicate(timeout=180)
     return process.returncode, out

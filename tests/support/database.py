@@ -11,6 +11,7 @@ from typing import Any, Sequence
 
 import psycopg
 from psycopg import sql
+from psycopg.sql import Composable
 
 from .cluster import Cluster
 
@@ -107,7 +108,7 @@ class Database:
                             raise
                         time.sleep(0.05)
 
-    def _admin(self, template: str, **parts: sql.Composable) -> None:
+    def _admin(self, template: str, **parts: Composable) -> None:
         names = {"name": sql.Identifier(self.name), "owner": sql.Identifier(self.owner)}
         with self.cluster.connect() as conn:
             conn.execute(sql.SQL(template).format(**names, **parts))  # type: ignore[arg-type]

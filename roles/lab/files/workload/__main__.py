@@ -11,6 +11,6 @@ from pathlib import Path
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from workload.cli import main  # noqa: E402
+from workload.cli import main
 
 sys.exit(main())
