@@ -48,7 +48,9 @@ class Session:
 
 
 class Pace:
-    """So many times a second; 0 means as fast as it goes. What was missed is not made up for."""
+    """So many times a second; 0 means as fast as it goes. What was missed is made up for, as long as it is not much."""
+
+    BACKLOG = 0.5  # seconds
 
     def __init__(self, rate: float, stop: threading.Event) -> None:
         self.interval = 1.0 / rate if rate else 0.0
@@ -58,7 +60,7 @@ class Pace:
     def wait(self) -> None:
         """Until the next one is due."""
         now = time.monotonic()
-        self._next = max(self._next + self.interval, now)
+        self._next = max(self._next + self.interval, now - self.BACKLOG)
         if self._next > now:
             self.stop.wait(self._next - now)
 

@@ -22,7 +22,8 @@ def report(out: Path, new: str, old: str | None, begin: str | None, end: str | N
     facts, ended = run.facts(), run.ended()
     attempts, reads = run.attempts(), run.reads()  # before the databases are read: what is in here must be in there
     latest = max([a.t for a in attempts] + [r["t"] for r in reads] + [m["t"] for m in run.marks()])
-    window = (run.moment(begin) if begin else run.moment("started"), run.moment(end) if end else latest)
+    first = min((a.t for a in attempts if a.outcome == OK), default=run.moment("started"))
+    window = (run.moment(begin) if begin else first, run.moment(end) if end else latest)
     result = {
         "run": facts["run"],
         "window": {"from": begin, "to": end, "seconds": round(window[1] - window[0], 3), "begin": window[0]},
