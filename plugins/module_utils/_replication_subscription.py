@@ -120,22 +120,22 @@ def _names(publications: tuple[str, ...]) -> str:
 
 
 def _create(wanted: Wanted) -> Statement:
-    for option, value in (("connparams", wanted.connection), ("publications", wanted.publications)):
-        if not value:
-            raise CrossoverError(
-                f"the subscription {wanted.name} does not exist, and to create it {option} is needed",
-                code="missing_option",
-                object=wanted.name,
-                untouched="nothing was changed",
-            )
+    connection, names = wanted.connection, wanted.publications
+    if not connection or not names:
+        raise CrossoverError(
+            f"the subscription {wanted.name} does not exist, and to create it "
+            f"{'publications' if connection else 'connparams'} is needed",
+            code="missing_option",
+            object=wanted.name,
+            untouched="nothing was changed",
+        )
     if wanted.skip and options.skip_lsn(wanted.skip):
         raise CrossoverError(f"the subscription {wanted.name} does not exist: skip_lsn means nothing", code="bad_value")
-    assert wanted.connection and wanted.publications
     pairs = ", ".join(options.write(name, value) for name, value in wanted.options.items())
     return _with_connection(
         f"CREATE SUBSCRIPTION {quote_ident(wanted.name)}",
-        wanted.connection,
-        f" PUBLICATION {_names(wanted.publications)}{f' WITH ({pairs})' if pairs else ''}",
+        connection,
+        f" PUBLICATION {_names(names)}{f' WITH ({pairs})' if pairs else ''}",
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Mapping
+from typing import Any, Mapping, TypeAlias
 
 from ._errors import CrossoverError
 from ._pg_lsn import Lsn
@@ -52,7 +52,7 @@ OPTIONS = {
 }
 CREATE_ONLY = tuple(name for name, option in OPTIONS.items() if not option.column)
 
-Value = bool | str | None
+Value: TypeAlias = "bool | str | None"
 
 
 def check(subsparams: Mapping[str, Any], version: int) -> dict[str, Value]:
