@@ -250,10 +250,9 @@ def _warn(
         if name not in managed and (differing := _differing(source.roles[name], node.roles[name])):
             made.warnings.append(f"role {name} was on the node before and keeps its own {', '.join(differing)}")
     for name in sorted(set(passwords) - managed):
-        made.warnings.append(
-            f"role_passwords names {name}, " + ("which was on the node before: its password is left as it is"
-            if name in node.roles else "which this database does not need")
-        )  # fmt: skip
+        before = "which was on the node before: its password is left as it is"
+        reason = before if name in node.roles else "which this database does not need"
+        made.warnings.append(f"role_passwords names {name}, {reason}")
 
 
 def _differing(source: Role, node: Role) -> Iterable[str]:

@@ -24,8 +24,8 @@ from ._migration_roles_read import read as read_roles
 from ._migration_schema_build import Builder, orphans
 from ._migration_schema_fill import fill
 from ._migration_schema_objects import FACT_POST, FACT_PRE, FACT_ROLES, own, present
-from ._migration_schema_units import Unit, definitions, read_present, split_keys, units
-from ._pg_catalog import Scope, server_version, tables
+from ._migration_schema_units import Unit, definitions, read_present, referring_to, split_keys, units
+from ._pg_catalog import Scope, Table, server_version, tables
 from ._pg_connect import Login, connect, driver, sql_error
 from ._pg_programs import for_servers
 from ._pg_sql import Statement
@@ -199,9 +199,12 @@ class SchemaSync:
     def _dump(self) -> Dump:
         versions = server_version(self.source), server_version(self.node)
         programs = for_servers(["pg_dump", "pg_restore"], versions, self.logins, self.o.bin_dir)
-        excluded = set(self.o.scope.exclude_tables)
-        names = [t.full_name for t in tables(self.source) if {t.full_name, f"{t.schema}.{t.name}"} & excluded]
-        return dump(programs, self.logins[0], self.o.scope, names)
+        return dump(programs, self.logins[0], self.o.scope, [t.full_name for t in self._excluded])
+
+    @cached_property
+    def _excluded(self) -> list[Table]:
+        names = set(self.o.scope.exclude_tables)
+        return [t for t in tables(self.source) if {t.full_name, f"{t.schema}.{t.name}"} & names] if names else []
 
     def _entries(self, section: Collection[Entry]) -> list[Entry]:
         left_out, without = self._plan_roles.left_out, set(self.o.extensions_exclude)
@@ -220,7 +223,11 @@ class SchemaSync:
 
     @cached_property
     def _post(self) -> tuple[list[Unit], list[Unit]]:
-        return split_keys(self.source, units(self.source, self._entries(self._dump.post))[0])
+        found = units(self.source, self._entries(self._dump.post))[0]
+        lost = referring_to(self.source, [t.oid for t in self._excluded])
+        for unit in (u for u in found if u.entry.address in lost):
+            self.report.warnings.append(f"{unit.object} is left out: it refers to a table that is excluded")
+        return split_keys(self.source, [u for u in found if u.entry.address not in lost])
 
     def _missing(self, wanted: list[Unit], part: str) -> list[Unit]:
         there = read_present(self.node)

@@ -149,6 +149,16 @@ def split_keys(source: Any, post: Iterable[Unit]) -> tuple[list[Unit], list[Unit
     return [u for u in post if u.entry.id in keys], [u for u in post if u.entry.id not in keys]
 
 
+def referring_to(source: Any, tables: list[int]) -> set[tuple[int, int]]:
+    """The foreign keys of other tables that refer to these: pg_dump writes them, whatever it was told to leave out."""
+    rows = source.execute(
+        """SELECT 'pg_constraint'::regclass::oid::int8 AS class, oid::int8 AS oid FROM pg_constraint
+           WHERE contype = 'f' AND confrelid = ANY (%s::oid[])""",
+        [tables],
+    )
+    return {(row["class"], row["oid"]) for row in rows}
+
+
 def definitions(found: Iterable[Unit]) -> Mapping[str, str]:
     """What a definition is recognised by later, for every unit."""
     return {

@@ -54,7 +54,7 @@ class Pair:
             superuser=True,
         )
         names = {"owner": self.source.owner, "app": self.app, "readers": self.quoted(self.readers)}
-        load(self.source, FILES / "awkward.sql", FILES / "awkward_rows.sql", **names)
+        load(self.source, FILES / "awkward.sql", FILES / "awkward_rows.sql", variables=names)
 
     def forget_roles(self) -> None:
         for database in (self.target, self.source):
@@ -134,7 +134,7 @@ def test_the_labs_shop(pair: Pair) -> None:
     if not SHOP.is_dir():
         pytest.skip("the lab's shop is not there")
     pair.roles = ["shop_app", "shop_report", "shop_support", "shop_readers", "shop_owner", "legacy_owner"]
-    load(pair.source, *sorted(SHOP.glob("*.sql")), env={"LAB_APP_PASSWORD": PASSWORD}, scale="0.001")
+    load(pair.source, *sorted(SHOP.glob("*.sql")), env={"LAB_APP_PASSWORD": PASSWORD}, variables={"scale": "0.001"})
     pair.source.sql("GRANT shop_owner, legacy_owner TO crossover", superuser=True)
     done = pair.ok(jobs=2, role_passwords={"shop_app": PASSWORD})
     assert difference(pair.source, pair.target) == ""
@@ -308,14 +308,12 @@ def test_new_and_changed_objects_of_the_source(awkward: Pair) -> None:
     awkward.ok()
     awkward.source.as_owner(
         "CREATE TABLE shop.fresh (id serial PRIMARY KEY); COMMENT ON TABLE shop.fresh IS 'new';"
-        "GRANT SELECT ON shop.fresh TO "
-        + awkward.app + "; ALTER TABLE shop.log ADD COLUMN more text"
-    )  # fmt: skip
+        f"GRANT SELECT ON shop.fresh TO {awkward.app}; ALTER TABLE shop.log ADD COLUMN more text"
+    )
     done = awkward.ok()
     assert "table shop.fresh" in done["added"]["pre_data"]
-    assert "1 object(s) have changed on the source" in str(done["warnings"]) and "table shop.log" in str(
-        done["warnings"]
-    )
+    told = str(done["warnings"])
+    assert "1 object(s) have changed on the source" in told and "table shop.log" in told
     awkward.target.sql("ALTER TABLE shop.log ADD COLUMN more text")
     assert difference(awkward.source, awkward.target) == ""
 
@@ -352,14 +350,19 @@ def test_a_row_that_is_on_its_way_is_waited_for(awkward: Pair) -> None:
 
 
 def test_scope(awkward: Pair) -> None:
-    done = awkward.ok(schemas=["shop"], exclude_tables=["shop.rooms", "shop.cache"])
+    awkward.source.as_owner("CREATE TABLE shop.doors (room integer REFERENCES shop.a, base integer REFERENCES shop.b)")
+    done = awkward.ok(schemas=["shop"], exclude_tables=["shop.rooms", "shop.a"])
     assert difference(awkward.source, awkward.target) != ""
     tables = {
         row["t"] for row in awkward.target.sql("SELECT oid::regclass::text AS t FROM pg_class WHERE relkind = 'r'")
     }
-    assert "shop.customers" in tables and not {"shop.rooms", "shop.cache"} & tables
+    assert "shop.customers" in tables and not {"shop.rooms", "shop.a"} & tables
+    assert "table constraint doors_room_fkey on shop.doors is left out" in str(done["warnings"])
+    assert "table constraint doors_base_fkey on shop.doors" in done["added"]["post_data"]
+    assert not awkward.ok(schemas=["shop"], exclude_tables=["shop.rooms", "shop.a"])["changed"]
     assert not any("Odd.Schema" in name for name in done["added"]["pre_data"])
-    for wrong in ({"schemas": ["shop", "nowhere"]}, {"exclude_tables": ["shop.nowhere"]}):
+    wrongs: list[dict[str, Any]] = [{"schemas": ["shop", "nowhere"]}, {"exclude_tables": ["shop.nowhere"]}]
+    for wrong in wrongs:
         failed = awkward.sync(**wrong)
         assert failed["failed"] and failed["failure"]["code"] == "unknown_name" and "nowhere" in failed["msg"]
 

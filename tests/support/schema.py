@@ -22,11 +22,13 @@ def _sorted(match: re.Match[str]) -> str:
     return match[1] + ", ".join(sorted(match[2].split(", "))) + match[3]
 
 
-def _run(database: Database, program: str, *arguments: str, bindir: Path | None = None, **env: str) -> str:
+def _run(
+    database: Database, program: str, *arguments: str, bindir: Path | None = None, env: dict[str, str] | None = None
+) -> str:
     login = database.superuser
     environment = {
         **os.environ, "PGHOST": login["login_host"], "PGPORT": str(login["login_port"]), "PGUSER": login["login_user"],
-        "PGPASSWORD": login["login_password"], "PGDATABASE": database.name, "LC_ALL": "C", **env,
+        "PGPASSWORD": login["login_password"], "PGDATABASE": database.name, "LC_ALL": "C", **(env or {}),
     }  # fmt: skip
     command = [str((bindir or database.cluster.bindir) / program), *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -34,11 +36,16 @@ def _run(database: Database, program: str, *arguments: str, bindir: Path | None 
     return done.stdout
 
 
-def load(database: Database, *files: Path, env: dict[str, str] | None = None, **variables: str) -> None:
+def load(
+    database: Database,
+    *files: Path,
+    env: dict[str, str] | None = None,
+    variables: dict[str, str] | None = None,
+) -> None:
     """Run SQL scripts in one psql session as the superuser."""
-    options = [f"--set={name}={value}" for name, value in variables.items()]
+    options = [f"--set={name}={value}" for name, value in (variables or {}).items()]
     options += [f"--file={file}" for file in files]
-    _run(database, "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", *options, **(env or {}))
+    _run(database, "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", *options, env=env)
 
 
 def dumped(database: Database, newest: Database) -> list[str]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import time
 from pathlib import Path
@@ -30,7 +31,7 @@ def install(directory: Path, version: str, *names: str, body: str = "exit 0") ->
 def only(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Nothing is found but what a test installs."""
     monkeypatch.setattr(programs, "_PACKAGED", ())
-    monkeypatch.setattr(programs.importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     monkeypatch.setenv("PATH", "/nonexistent")
     return monkeypatch
 
@@ -39,8 +40,8 @@ def test_the_lowest_that_is_new_enough(only: pytest.MonkeyPatch, tmp_path: Path)
     for version in ("14.11", "16.2 (Debian 16.2-1)", "17beta1", "18.4"):
         install(tmp_path / version[:2], version, "pg_dump", "pg_restore")
     only.setattr(programs, "_PACKAGED", (f"{tmp_path}/*",))
-    for wanted, version in ((0, 14), (15, 16), (17, 17), (18, 18)):
-        assert programs.find(["pg_dump", "pg_restore"], wanted).version == version
+    for wanted, expected in ((0, 14), (15, 16), (17, 17), (18, 18)):
+        assert programs.find(["pg_dump", "pg_restore"], wanted).version == expected
     with pytest.raises(CrossoverError, match="pg_dump of PostgreSQL 19 or newer not found .*found: 14, 16, 17, 18"):
         programs.find(["pg_dump"], 19)
     with pytest.raises(CrossoverError, match="psql not found .*found none"):
@@ -80,7 +81,7 @@ def test_the_wheel_comes_last_and_has_no_tls(only: pytest.MonkeyPatch, tmp_path:
     class Spec:
         submodule_search_locations = (str(tmp_path / "wheel"),)
 
-    only.setattr(programs.importlib.util, "find_spec", lambda _name: Spec)
+    only.setattr(importlib.util, "find_spec", lambda _name: Spec)
     assert programs.find(["pg_dump"], 18).directory.endswith("pginstall18/bin")
     login = Login(ssl_mode="verify-full")
     with pytest.raises(CrossoverError, match="18 or newer with TLS not found"):
