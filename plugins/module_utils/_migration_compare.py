@@ -13,7 +13,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Callable, Mapping
 
 from ._errors import CrossoverError
@@ -47,7 +47,6 @@ class Options:
 class _Table:
     tally: Tally
     sql: Mapping[str, SideSql]
-    regions: list[Region] = field(default_factory=list)
 
 
 class Comparison:
@@ -95,13 +94,15 @@ class Comparison:
         begun = time.monotonic()
         with open_session(self.source) as source, open_session(self.node) as node:
             self._make_plan(source, node)
+            tables = self._sizes(source)
+            self.progress(0, self.total, f"0/{len(tables)} tables")
             if self.barrier:
                 self.barrier()  # the less is in flight when the snapshots are taken, the less has to be looked at again
             workers = [threading.Thread(target=self._work, daemon=True) for _ in range(self.options.jobs)]
             for worker in workers:
                 worker.start()
             try:
-                self._feed(source)
+                self._feed(source, tables)
             finally:
                 for _ in workers:
                     self._put(None)
@@ -123,10 +124,7 @@ class Comparison:
             raise sql_error(exc, "source or node", "the tables could not be listed", hint=hint) from None
         masks = _Masks(self.options.mask_columns, self.plan)
         named = self.options.max_differences
-        self.tallies = [
-            Tally(unit, max(_COUNTED, named), named, masks.of(unit))
-            for unit in sorted(self.plan.units, key=lambda u: -u.source.bytes)
-        ]
+        self.tallies = [Tally(unit, max(_COUNTED, named), named, masks.of(unit)) for unit in self.plan.units]
 
     @staticmethod
     def _same_encoding(source: Any, node: Any) -> None:
@@ -139,14 +137,18 @@ class Comparison:
                 hint=f"create the node's database with the encoding {left}",
             )
 
-    def _feed(self, source: Any) -> None:
-        """Divide the tables, the largest first, and hand out their regions."""
+    def _sizes(self, source: Any) -> list[tuple[_Table, dict[str, int]]]:
+        """The tables with their sizes on the source, the largest first."""
         tables = []
         for tally in self.tallies:
             found = size(source, tally.unit.source.oid)
             tally.bytes = found["whole"]
             self.total += found["rows"]
             tables.append((_Table(tally, {side: SideSql(tally.unit, side) for side in (SOURCE, NODE)}), found))
+        return sorted(tables, key=lambda entry: -entry[1]["whole"])
+
+    def _feed(self, source: Any, tables: list[tuple[_Table, dict[str, int]]]) -> None:
+        """Divide the tables and hand out their regions."""
         for table, found in tables:
             try:
                 parts = regions(source, table.tally.unit, self.options.chunk_rows, found)

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import json
 import random
+import subprocess
+import sys
 import threading
 import time
 
@@ -173,3 +176,115 @@ def test_rows_changed_on_both_sides_at_rest(compare, source_db, target_db, flowi
         result = compare(recheck_attempts=attempts)
         assert [d["key"]["id"] for d in result["differences"]] == ["1", "2500", "5000"]
     assert compare(recheck_attempts=1)["verdict"] == "could not compare"  # one look behind a barrier proves nothing
+
+
+# -- the ledger: progress, and a result that stands ------------------------------------------------------------------
+
+
+@pytest.fixture
+def ledger(target_db, flowing):
+    """A migration named after the subscription."""
+    from ansible_collections.crossover.pgedge.plugins.module_utils._migration_ledger import Ledger
+
+    with target_db.connect() as conn:
+        conn.execute("SET search_path = pg_catalog")
+        found = Ledger(conn, "load")
+        found.create()
+        yield found
+
+
+def test_progress_is_printed_while_it_compares(source_db, target_db, flowing, ledger, tmp_path):
+    from support.collection import module_environment
+
+    options = {"name": "load", "subscription": flowing, "source": source_db.login}
+    tasks = [
+        {"crossover.pgedge.table_compare": options, "register": "compared"},
+        {"ansible.builtin.debug": {"msg": "verdict={{ compared.verdict }} ran={{ compared.ran }}"}},
+    ]
+    play = {
+        "hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks,
+        "module_defaults": {"group/crossover.pgedge.postgres": target_db.login},
+    }  # fmt: skip
+    (tmp_path / "play.json").write_text(json.dumps([play]))
+    home = tmp_path / "home"
+    home.mkdir()
+    command = [sys.executable, "-m", "ansible.cli.playbook", "-i", "localhost,", str(tmp_path / "play.json"), "-vvv"]
+    with target_db.connect() as holder:
+        holder.autocommit = False
+        holder.execute("LOCK TABLE log IN SHARE MODE")  # apply waits, and with it the barrier
+        source_db.sql("INSERT INTO log VALUES (now(), 'waits')")
+        process = subprocess.Popen(
+            [*command, "-e", f"ansible_python_interpreter={sys.executable}"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env={**module_environment(), "HOME": str(home), "ANSIBLE_LOCALHOST_WARNING": "0", "LC_ALL": "C.UTF-8"},
+        )  # fmt: skip
+        seen, lines = [], []
+        for text in process.stdout:
+            seen.append(text)
+            if text.startswith("[source, target] compare "):
+                lines.append(text.strip())
+                holder.rollback()
+        out = "".join(seen)
+        assert process.wait(60) == 0, out
+    assert lines and "compare 0% · 0/5 tables · 0/" in lines[0], out
+    assert "verdict=equal ran=True" in out
+    for secret in (source_db.login["login_password"], target_db.login["login_password"]):
+        assert secret not in out
+    assert target_db.sql("SELECT FROM crossover.progress") == []
+    assert source_db.sql("SELECT FROM crossover.canary WHERE side LIKE 'compare%'") == []
+
+
+def test_fresh_result_stands_until_something_happens(compare, source_db, ledger, flowing):
+    first = compare(name="load", max_age=3600)
+    assert first["ran"] and first["age"] == 0
+    again = compare(name="load", max_age=3600)
+    assert not again["ran"] and 0 < again["age"] < 60 and again["tables"] == first["tables"]
+    assert "compared" in again["msg"] and again["verdict"] == "equal"
+    assert compare(name="load")["ran"]  # asked for in any case
+    assert compare(name="load", max_age=3600, mode="exact")["ran"]  # another scope
+    assert compare(name="load", max_age=3600)["ran"]  # which is what the ledger remembers now
+    assert not compare(name="load", max_age=3600)["ran"]
+    time.sleep(1.1)
+    assert compare(name="load", max_age=1)["ran"]
+    ledger.begin("cutover")
+    assert compare(name="load", max_age=3600)["ran"]  # the sides are being switched
+    ledger.end("cutover", "done", {})
+    assert compare(name="load", max_age=3600)["ran"]  # they have been switched since the comparison began
+    assert not compare(name="load", max_age=3600)["ran"]
+
+
+def test_result_that_is_not_equal_never_stands(compare, target_db, ledger):
+    target_db.sql("UPDATE account SET balance = 0 WHERE id = 3")
+    assert compare(name="load", max_age=3600)["verdict"] == "different"
+    target_db.sql("UPDATE account SET balance = 1000 WHERE id = 3")
+    again = compare(name="load", max_age=3600)
+    assert again["ran"] and again["verdict"] == "equal"
+
+
+def test_the_way_back_after_a_switch(run_module, source_db, target_db, flowing):
+    """The source follows the node: the barrier goes the other way, and the source's login is no superuser."""
+    target_db.sql(f"ALTER SUBSCRIPTION {flowing} DISABLE")
+    target_db.sql("CREATE PUBLICATION crossover_load_back FOR TABLE account, entry, hot, log, tag, crossover.canary")
+    source_db.sql(
+        f"CREATE SUBSCRIPTION crossover_load_back CONNECTION '{target_db.dsn}' PUBLICATION crossover_load_back "
+        "WITH (copy_data = false)"
+    )
+    args = {**target_db.login, "source": source_db.login, "name": "load", "chunk_rows": 700}
+    writer = Writer(target_db)
+    with target_db.connect() as conn:
+        conn.execute("SELECT setval('entry_id_seq', (SELECT coalesce(max(id), 1) FROM entry))")
+    writer.start()
+    try:
+        while writer.count < 20:
+            time.sleep(0.05)
+        result = run_module("table_compare", args)
+        assert result["verdict"] == "equal", result["msg"]
+        source_db.sql("INSERT INTO account VALUES (777777, 1, 'only here', NULL)")
+        result = run_module("table_compare", args)
+    finally:
+        writer.stop.set()
+        writer.join(30)
+    assert result["failed"]
+    assert [(d["table"], d["kind"], d["key"]) for d in result["differences"]] == [
+        ("public.account", "missing", {"id": "777777"})
+    ]
