@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import difflib
 import pathlib
+import re
 from typing import Any, Mapping
 
 import yaml
 from ansible.plugins.action import ActionBase
 from ansible_collections.crossover.pgedge.plugins.module_utils._ansible import LOGIN_OPTIONS
 
-# Made by the roles while they run; everything else that begins with crossover_ is an option of some role.
+# Facts that the roles set; with what they register, and their options, all that may begin with crossover_.
 INTERNAL = {"crossover_begun", "crossover_summary", "crossover_phase", "crossover_runner"}
+_REGISTERED = re.compile(r"^\s*register: (crossover_\w+)$", re.M)
 _SPECS = pathlib.Path(__file__).resolve().parents[2] / "roles"
 
 
 def known_variables() -> set[str]:
-    """Every option of every role of the collection."""
+    """Every option of every role of the collection, and what they make while they run (migrate runs many in a row)."""
     found = set(INTERNAL)
     for path in _SPECS.glob("*/meta/argument_specs.yml"):
         specs = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]
@@ -27,6 +29,8 @@ def known_variables() -> set[str]:
             found |= set(entry.get("options") or {})
     for path in _SPECS.glob("*/vars/main.yml"):
         found |= set(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    for path in _SPECS.glob("*/tasks/*.yml"):
+        found |= set(_REGISTERED.findall(path.read_text(encoding="utf-8")))
     return found
 
 
