@@ -43,8 +43,8 @@ def sequences(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
                 "sequence_near_end",
                 WARNING,
                 sequence.name,
-                f"{sequence.used:.0%} of its range is used up{column}: at {sequence.last_value}. Per-node "
-                "increments use it up faster.",
+                f"{int(sequence.used * 1000) / 10} % of its range is used up{column}, at {sequence.last_value}. "
+                "Per-node increments use it up faster.",
                 "Widen column and sequence to bigint, on the source before replicate.",
             )
 

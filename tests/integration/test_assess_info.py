@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import stat
+import subprocess
+import sys
 import time
 
 import pytest
 from support.cluster import Cluster, wheel_bindir
+from support.collection import module_environment
 from support.database import Database
 from support.pooler import Pooler, binary
 
@@ -459,3 +464,65 @@ def test_a_node_login_that_is_no_superuser(look, source_db, target_db):
         assert "reachability_unchecked" in found
     finally:
         target_db.sql(f"DROP OWNED BY {plain}; DROP ROLE {plain}")
+
+
+@pytest.fixture
+def play(source_db, target_db, tmp_path):
+    """Run a playbook of the collection."""
+    runner = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+        "crossover_source": source_db.login,
+        "crossover_name": "shop",
+        "crossover_report_dir": str(tmp_path / "report"),
+    }
+    inventory = {
+        "crossover_runner": {"hosts": {"runner": runner}},
+        "pgedge": {"hosts": {"n1": {"crossover_node": target_db.login}}},
+    }
+    (tmp_path / "inventory.json").write_text(json.dumps(inventory))
+
+    def run(name, *options, **variables):
+        return subprocess.run(
+            [
+                *(sys.executable, "-m", "ansible", "playbook", "-vvv", "-i", str(tmp_path / "inventory.json")),
+                *(f"crossover.pgedge.{name}", "-e", json.dumps(variables), *options),
+            ],
+            env={**module_environment(), "ANSIBLE_NOCOLOR": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+        )
+
+    return run
+
+
+def test_the_phase(play, run_module, source_db, target_db, tmp_path):
+    """It succeeds with blockers; the later phases refuse until they are waived."""
+    source_db.as_owner(CLEAN + "CREATE UNLOGGED TABLE shop.sessions (id bigint PRIMARY KEY)")
+    done = play("assess", "--check")
+    assert done.returncode == 0, done.stdout
+    assert "would" not in done.stderr and not (tmp_path / "report").exists()
+    assert not target_db.sql("SELECT FROM pg_namespace WHERE nspname = 'crossover'")
+
+    done = play("assess")
+    assert done.returncode == 0, done.stdout
+    assert "1 blocker(s) stop the migration" in done.stdout and "blocker  unlogged_table" in done.stdout
+    for secret in (source_db.cluster.login_password, target_db.cluster.login_password):
+        assert secret not in done.stdout + done.stderr
+    report = tmp_path / "report" / "shop-assess.json"
+    assert stat.S_IMODE(report.stat().st_mode) == 0o600
+    assert json.loads(report.read_text())["summary"]["blockers"] == 1
+
+    args = {**target_db.login, "source": source_db.login, "name": "shop", "phase": "prepare"}
+    refused = run_module("migration", args)
+    assert refused["failed"] and "unlogged_table shop.sessions" in refused["msg"]
+    waiver = {"code": "unlogged_table", "object": "shop.sessions"}
+    done = play("assess", crossover_waivers=[waiver])
+    assert done.returncode == 0 and "no blocker" in done.stdout and "changed=0" in done.stdout
+    assert run_module("migration", args, check=True)["run"]
+    facts = run_module("migration", {**args, "state": "present"})["facts"]
+    assert facts["assess.blockers"] == [] and [f["code"] for f in facts["assess.findings"] if f["waived"]] == [
+        "unlogged_table"
+    ]

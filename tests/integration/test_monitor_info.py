@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 
 import pytest
+from support.collection import module_environment
 from support.database import _conninfo
 
 TABLE = "CREATE TABLE t (id bigint PRIMARY KEY, x text)"
@@ -132,3 +136,56 @@ def test_bad_input(run_module, both):
     args = {**both[1].login, "source": both[0].login, "name": "shop"}
     assert run_module("monitor_info", {**args, "samples": 0})["failure"]["code"] == "bad_option"
     assert run_module("monitor_info", {**args, "login_port": 1})["failure"]["code"] == "unreachable"
+
+
+def test_the_phase(both, run_module, tmp_path):
+    """Within the limits it succeeds; beyond them it fails with the sentence, and what was seen is remembered."""
+    source_db, target_db = both
+    link(source_db, target_db, "crossover_shop_n1")
+    args = {**target_db.login, "source": source_db.login, "name": "shop"}
+    for phase in ("assess", "prepare", "replicate"):
+        for state in ("started", "done"):
+            assert not run_module("migration", {**args, "phase": phase, "state": state})["failed"]
+    metrics = tmp_path / "crossover.prom"
+    runner = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+        "crossover_source": source_db.login,
+        "crossover_name": "shop",
+        "crossover_monitor_samples": 2,
+        "crossover_monitor_interval": 0.2,
+        "crossover_monitor_textfile": str(metrics),
+    }
+    inventory = {
+        "crossover_runner": {"hosts": {"runner": runner}},
+        "pgedge": {"hosts": {"n1": {"crossover_node": target_db.login}}},
+    }
+    (tmp_path / "inventory.json").write_text(json.dumps(inventory))
+
+    def play(**variables):
+        return subprocess.run(
+            [
+                *(sys.executable, "-m", "ansible", "playbook", "-i", str(tmp_path / "inventory.json")),
+                *("crossover.pgedge.monitor", "-e", json.dumps(variables)),
+            ],
+            env={**module_environment(), "ANSIBLE_NOCOLOR": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+        )
+
+    eventually(lambda: not run_module("monitor_info", {**args, "samples": 1})["problems"])
+    done = play()
+    assert done.returncode == 0, done.stdout
+    assert "within all limits" in done.stdout and "changed=0" in done.stdout
+    assert metrics.stat().st_mode & 0o777 == 0o644 and "crossover_streaming" in metrics.read_text()
+
+    done = play(crossover_monitor_wal_budget=1)
+    assert done.returncode == 2 and "the budget is 1 B" in done.stdout
+    known = run_module("migration", {**args, "phase": "monitor", "state": "present"})
+    assert (
+        known["phases"]["monitor"]["status"] == "failed"
+        and "the budget is 1 B" in known["phases"]["monitor"]["message"]
+    )
+    assert known["facts"]["monitor.summary"]["problems"] == 1 and len(known["facts"]["monitor.samples"]) == 2
