@@ -125,18 +125,20 @@ def test_pause_is_measured(shop, tmp_path):
         time.sleep(0.5)
         workload.mark("stopped")
         shop.cluster.signal(signal.SIGSTOP)
+        stopped = time.monotonic()
         time.sleep(0.4)
+        held = (time.monotonic() - stopped) * 1000
         shop.cluster.signal(signal.SIGCONT)
         time.sleep(0.3)
         workload.mark("after")
         time.sleep(0.3)
     report = workload.report(shop.dsn, "--from", "stopped", "--to", "after")
-    assert 390 < report["write_pause_ms"] < 650
-    assert 390 < report["read_pause_ms"] < 650
+    for pause in (report["write_pause_ms"], report["read_pause_ms"]):
+        assert held <= pause < held + 1000  # what is above it: signals to each process, and a busy machine
     assert report["failed_transactions"] == 0
     assert clean(report) == CLEAN
     quiet = workload.report(shop.dsn, "--from", "before", "--to", "stopped")
-    assert quiet["write_pause_ms"] < 300
+    assert quiet["write_pause_ms"] < report["write_pause_ms"]
 
 
 def test_killed_sessions_are_counted_and_retried(shop, tmp_path):
