@@ -172,9 +172,14 @@ def skipped(entry: Entry) -> bool:
     return entry.type == "TRIGGER" and entry.name.endswith(f" {FENCE_TRIGGER}")
 
 
-# Column options that a server stored and pg_dump prints, though no server takes them as input.
+NAME = r'(?:"(?:[^"]|"")+"|[^\s".;]+)'  # may hold a newline
+_ANY = r'(?:[^";]|"[^"]*")*'  # the rest of a statement without strings, such as these are
+
+# Column options that a server keeps for itself (pg_attver: 15.20) and pg_dump prints, though no server takes them.
 _UNKNOWN_OPTIONS = ("pg_attver",)
-_COLUMN_OPTIONS = re.compile(r"^(ALTER TABLE ONLY .+ ALTER COLUMN .+ SET \()(.*)(\);)$", re.MULTILINE)
+_COLUMN_OPTIONS = re.compile(
+    rf"^(ALTER (?:FOREIGN )?TABLE ONLY {NAME}\.{NAME} ALTER COLUMN {NAME} SET \()([^)]*)(\);)$", re.MULTILINE
+)
 
 
 def adapt(entry: Entry, left_out: Collection[str]) -> Entry | None:
@@ -185,22 +190,13 @@ def adapt(entry: Entry, left_out: Collection[str]) -> Entry | None:
         if entry.type in ("ACL", "DEFAULT ACL"):
             if entry.type == "DEFAULT ACL" and entry.owner in left_out:
                 return None
-            sql = re.sub(
-                rf"^(GRANT|REVOKE|ALTER DEFAULT PRIVILEGES) .*(TO|FROM) ({names})( WITH GRANT OPTION)?;$",
-                "",
-                sql,
-                flags=re.M,
-            )
-            sql = re.sub(
-                rf"^SET SESSION AUTHORIZATION ({names});$([\s\S]*?)^RESET SESSION AUTHORIZATION;$",
-                r"\2",
-                sql,
-                flags=re.M,
-            )
+            grant = rf"^(GRANT|REVOKE|ALTER DEFAULT PRIVILEGES) {_ANY} (TO|FROM) ({names})( WITH GRANT OPTION)?;$"
+            session = rf"^SET SESSION AUTHORIZATION ({names});$([\s\S]*?)^RESET SESSION AUTHORIZATION;$"
+            sql = re.sub(session, r"\2", re.sub(grant, "", sql, flags=re.MULTILINE), flags=re.MULTILINE)
         elif entry.type == "USER MAPPING" and re.search(rf" FOR ({names}) SERVER ", sql):
             return None
         elif entry.owner in left_out:
-            sql = re.sub(rf"^ALTER .* OWNER TO ({names});\Z", "", sql, flags=re.M)
+            sql = re.sub(rf"^ALTER {_ANY} OWNER TO ({names});\Z", "", sql, flags=re.MULTILINE)
     return replace(entry, sql=sql.strip()) if sql.strip() else None
 
 

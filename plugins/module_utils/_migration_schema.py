@@ -11,7 +11,7 @@ What is missing is derived from the two catalogues; the ledger knows which objec
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -87,14 +87,17 @@ class SchemaSync:
             if "roles" not in parts:
                 self._check_roles()
         if {"pre_data", "keys", "post_data"}.intersection(parts):
-            self._pre  # noqa: B018  # read now, so that what cannot be read stops us before anything is changed
+            self._timed("read", lambda: self._pre)  # what cannot be read stops us before anything is changed
         steps = {"roles": self._roles, "pre_data": self._pre_data, "keys": self._keys, "post_data": self._post_data}
         for part in PARTS:
             if part in parts:
-                start = time.monotonic()
-                steps[part]()
-                self.report.seconds[part] = round(time.monotonic() - start, 2)
+                self._timed(part, steps[part])
         return self.report
+
+    def _timed(self, what: str, step: Callable[[], object]) -> None:
+        start = time.monotonic()
+        step()
+        self.report.seconds[what] = round(time.monotonic() - start, 2)
 
     # -- what is refused -----------------------------------------------------------------------------------------------
 

@@ -15,13 +15,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ._errors import CrossoverError
-from ._migration_restore import Entry
+from ._migration_restore import NAME, Entry
 from ._migration_schema_objects import Object, identify, present
 
 # Entries without an OID of their own that are more than an addition to another one.
 _STATES = ("INDEX ATTACH", "ROW SECURITY")
-_NAME = r'(?:"(?:[^"]|"")+"|[^\s".]+)'
-_ATTACH = re.compile(rf"ALTER INDEX (?:{_NAME}\.)?{_NAME} ATTACH PARTITION (?P<child>{_NAME}\.{_NAME});", re.DOTALL)
+_ATTACH = re.compile(rf"ALTER INDEX {NAME}\.{NAME} ATTACH PARTITION (?P<child>{NAME}\.{NAME});")
 
 
 @dataclass(frozen=True)

@@ -165,10 +165,10 @@ roles_without_password:
   returned: success
   sample: [shop_app]
 seconds:
-  description: How long each part took.
+  description: How long it took to read the source's schema, and each part.
   type: dict
   returned: success
-  sample: {roles: 0.05, pre_data: 0.4}
+  sample: {read: 0.3, roles: 0.05, pre_data: 0.4}
 queries:
   description: The statements, the same in check mode. Passwords are hidden.
   type: list

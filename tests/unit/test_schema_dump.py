@@ -102,6 +102,12 @@ def test_roles_that_are_left_out() -> None:
     body = "CREATE FUNCTION f() … $$\nGRANT SELECT ON TABLE t TO x;\nALTER TABLE t OWNER TO x;\n$$;"
     assert adapt(entry("FUNCTION", body), ["x"]) == entry("FUNCTION", body), "a body is not touched"
     assert adapt(acl, []) == acl
+    odd = 'GRANT SELECT ON TABLE "S"."two\nlines; TO y" TO x;\nGRANT SELECT ON TABLE "S"."two\nlines; TO y" TO z;'
+    assert adapt(entry("ACL", odd), ["x", "y"]) == entry(
+        "ACL", odd.splitlines(keepends=True)[2] + odd.rsplit("\n", 1)[1]
+    )
+    odd = 'CREATE TABLE "two\nlines" ();\n\n\nALTER TABLE s."two\nlines" OWNER TO x;'
+    assert adapt(entry("TABLE", odd, owner="x"), ["x"]) == entry("TABLE", 'CREATE TABLE "two\nlines" ();', owner="x")
 
 
 def test_options_that_no_server_takes() -> None:
@@ -114,6 +120,8 @@ def test_options_that_no_server_takes() -> None:
         "ALTER TABLE ONLY shop.t ALTER COLUMN b SET (n_distinct=5);",
     ]
     assert adapt(entry("TABLE", one), []) is None
+    odd = 'ALTER TABLE ONLY "S.1"."a ""b""" ALTER COLUMN "two\nlines;" SET (pg_attver=3);'
+    assert adapt(entry("TABLE", odd), []) is None, "names may hold anything"
 
 
 def test_a_user_mappings_password_is_not_shown() -> None:
