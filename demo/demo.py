@@ -35,8 +35,7 @@ class Demo:
     def __init__(self) -> None:
         self.begun = time.monotonic()
         self.lab = Lab(home("demo"), OUT)
-        names = Names.of("shop")
-        self.watch = Watch("service=source", "service=target", (names.slot, names.back_slot), self.tell_phase)
+        self.watch = Watch("service=source", "service=target", Names.of("shop"), self.tell_phase)
         self.state: dict[str, Any] = {}
 
     def tell(self, text: str) -> None:
@@ -108,6 +107,7 @@ class Demo:
             "route": self.route,
             "versions": {"source": self.state["source"]["full"], "node": self.state["target"]["full"]},
             "phases": phases,
+            "copy": {"seconds": self.watch.copy_seconds},
             "acknowledged": {key: verdict["acknowledged"][key] for key in ("ok", *WRONG)},
             "sum": verdict["sum"],
             "cutover": seen.switch("cutover begins", "cutover over"),
@@ -129,6 +129,8 @@ class Demo:
 def compared(phases: list[dict[str, Any]]) -> dict[str, Any]:
     """Every validation, and all of them in three figures."""
     when = ("before the cutover", "on the node", "back on the source")
+    if len(phases) != len(when):
+        raise Stopped(f"{len(phases)} validations were seen, expected were {len(when)}.")
     runs = [{"when": name, "seconds": phase["seconds"], **phase["summary"]} for name, phase in zip(when, phases)]
     last = runs[-1]
     return {**last, "differences": sum(run["differences"] for run in runs), "runs": runs}

@@ -10,6 +10,7 @@ import time
 from typing import Any, Callable
 
 import psycopg
+from ansible_collections.crossover.pgedge.plugins.module_utils._migration_names import Names
 from psycopg.rows import dict_row
 
 EVERY = 0.25  # seconds
@@ -17,26 +18,38 @@ EVERY = 0.25  # seconds
 # Bytes not yet confirmed: for the eye only, never to decide anything.
 _LAG = """
 SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::int8 AS behind
-FROM pg_replication_slots WHERE slot_name = %s AND active
+FROM pg_replication_slots WHERE slot_name = %s AND active AND confirmed_flush_lsn IS NOT NULL
 """
 _PHASES = """
 SELECT phase, status, summary, extract(epoch FROM started_at)::float8 AS begun,
        extract(epoch FROM coalesce(finished_at, clock_timestamp()) - started_at)::float8 AS seconds
 FROM crossover.phase ORDER BY started_at
 """
+# The initial copy is over when every table of the subscription is ready.
+_COPY = """
+SELECT count(*) AS tables, count(*) FILTER (WHERE srsubstate = 'r') AS ready
+FROM pg_subscription_rel JOIN pg_subscription s ON s.oid = srsubid WHERE subname = %s
+"""
 
 
 class Watch(threading.Thread):
-    """Start it, stop it, read ``lag`` and ``phases``. ``tell`` is called with each phase that has ended."""
+    """Start it, stop it, read what it saw. ``tell`` is called with each phase that has ended."""
 
-    def __init__(self, source: str, node: str, slots: tuple[str, str], tell: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, source: str, node: str, names: Names, tell: Callable[[dict[str, Any]], None]) -> None:
         super().__init__(name="watch", daemon=True)
-        self.sides = {"forward": (source, slots[0]), "back": (node, slots[1])}
+        self.sides = {"forward": (source, names.slot), "back": (node, names.back_slot)}
+        self.names = names
         self.tell = tell
+        self.copy_begun = self.copy_over = 0.0
         self.lag: dict[str, list[list[float]]] = {"forward": [], "back": []}
         self._phases: dict[tuple[str, float], dict[str, Any]] = {}
         self._conn: dict[str, psycopg.Connection[Any]] = {}
         self._over = threading.Event()
+
+    @property
+    def copy_seconds(self) -> float:
+        """From the first sight of the subscription until every table was ready."""
+        return round(self.copy_over - self.copy_begun, 2)
 
     @property
     def phases(self) -> list[dict[str, Any]]:
@@ -62,6 +75,10 @@ class Watch(threading.Thread):
         for name, (_, slot) in self.sides.items():
             for row in self._ask(name, _LAG, [slot]):
                 self.lag[name].append([round(time.time(), 3), max(0, row["behind"])])
+        if not self.copy_over:
+            for row in self._ask("back", _COPY, [self.names.subscription]):
+                self.copy_begun = self.copy_begun or (time.monotonic() if row["tables"] else 0.0)
+                self.copy_over = time.monotonic() if row["tables"] and row["ready"] == row["tables"] else 0.0
         for row in self._ask("back", _PHASES):
             key = (row["phase"], row["begun"])
             known = self._phases.get(key)

@@ -53,11 +53,11 @@ class Lane:
 
 @dataclass
 class Chart:
-    """Lanes, and what lies over all of them: grid lines, bands (from, to, label)."""
+    """Lanes, and what lies over all of them: grid lines, bands (from, to, label, and what is left out on a phone)."""
 
     scale: Scale
     lanes: list[Lane] = field(default_factory=list)
-    bands: list[tuple[float, float, str]] = field(default_factory=list)
+    bands: list[tuple[float, float, str, str]] = field(default_factory=list)
     unit: str = ""
 
     def beam(self, name: str, begin: float, end: float, value: str, kind: str = "") -> None:
@@ -111,11 +111,11 @@ class Chart:
             )
         ticks = self.scale.ticks()
         grid = "".join(f'<i style="left:{self.scale(tick)}%"></i>' for tick in ticks)
-        for low, high, label in self.bands:
+        for low, high, label, rest in self.bands:
             left, right = self.scale(low), self.scale(high)
             grid += f'<i class="band" style="left:{left}%;width:{right - left:.3f}%"></i>'
-            if label:
-                grid += f'<em style="left:{min(max((left + right) / 2, 8), 92):.3f}%">{esc(label)}</em>'
+            middle = min(max((left + right) / 2, 8), 92)
+            grid += f'<em style="left:{middle:.3f}%">{esc(label)}<span>{esc(rest)}</span></em>'
         last_unit = f" {esc(self.unit)}"
         axis = "".join(
             f'<span{self._edge(t)} style="left:{self.scale(t)}%">{t:g}{last_unit if t == ticks[-1] else ""}</span>'

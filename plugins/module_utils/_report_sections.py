@@ -94,9 +94,9 @@ def switch(report: Report, key: str) -> str:
 
             chart.histogram(name, begin, seen["step_ms"], seen["counts"], side, height=height, label=label)
     if gap:
-        chart.bands.append((*gap, f"{pause:.0f} ms without a write"))
+        chart.bands.append((*gap, f"{pause:.0f} ms", " without a write"))
     else:
-        chart.bands.append((0, over - zero, f"held for {millis(over - zero)}"))
+        chart.bands.append((0, over - zero, millis(over - zero), " held"))
     outside = []
     for step in steps:
         begin, end = step["at_ms"] - zero, step["at_ms"] + step["ms"] - zero
@@ -218,13 +218,13 @@ def _tables(compare: Mapping[str, Any]) -> str:
 def waived(report: Report) -> str:
     """What the assessment found and the operator accepted."""
     rows = [
-        [f"<code>{esc(item['code'])}</code>", f"<code>{esc(item['object'])}</code>", esc(item.get("meaning", ""))]
+        [f"<code>{esc(item['code'])}</code><br><code>{esc(item['object'])}</code>", esc(item.get("meaning", ""))]
         for item in report.get("waived") or []
     ]
     if not rows:
         return ""
     words = "Findings that would have stopped the migration, accepted by the operator by code and object."
-    return section("Waived", words, table(("code", "object", "meaning"), rows))
+    return section("Waived", words, table(("code and object", "meaning"), rows))
 
 
 def facts(report: Report) -> str:

@@ -158,12 +158,12 @@ def test_the_gap_is_where_it_was_measured() -> None:
     text, dummy = looked_at(build("shop", "now", ledger(), MEASURED))
     # held from 20 to 70 ms of the run; the pause began at 15 ms: axis from -5-60 to 55+60 ms around the hold
     assert re.search(r'class="band" style="left:33\.33\d*%;width:33\.33\d*%"', text)
-    assert "60 ms without a write" in text
+    assert "60 ms<span> without a write</span>" in text
 
 
 def test_the_steps_are_drawn_and_what_was_held_is_marked() -> None:
     text, dummy = looked_at(build("shop", "now", ledger(), {}))
-    assert "held for 50 ms" in text
+    assert "50 ms<span> held</span>" in text
     assert len(re.findall('class="bar held"', text)) == len(HELD) + 1  # and the phase itself
     assert text.count('<div class="name held-name"') == len(HELD) + 1
 
