@@ -72,7 +72,7 @@ class Watch(threading.Thread):
 
     def look(self) -> None:
         """One look at both sides; a side that does not answer, or has nothing yet, is left out."""
-        for name, (_, slot) in self.sides.items():
+        for name, (_sub, slot) in self.sides.items():
             for row in self._ask(name, _LAG, [slot]):
                 self.lag[name].append([round(time.time(), 3), max(0, row["behind"])])
         if not self.copy_over:

@@ -98,13 +98,13 @@ class Comparison:
             self.progress(0, self.total, f"0/{len(tables)} tables")
             if self.barrier:
                 self.barrier()  # the less is in flight when the snapshots are taken, the less has to be looked at again
-            workers = [threading.Thread(target=self._work, daemon=True) for _ in range(self.options.jobs)]
+            workers = [threading.Thread(target=self._work, daemon=True) for _worker in range(self.options.jobs)]
             for worker in workers:
                 worker.start()
             try:
                 self._feed(source, tables)
             finally:
-                for _ in workers:
+                for _worker in workers:
                     self._put(None)
                 for worker in workers:
                     worker.join()
@@ -217,7 +217,7 @@ class Comparison:
         settings = ["SET LOCAL enable_seqscan = off"] if region.ranged else []
         with pair.snapshot(*settings):
             left, right = map(by_bucket, pair.both(sql[SOURCE].sums(region), sql[NODE].sums(region)))
-            rows, rows_node = (sum(n for n, _ in side.values()) for side in (left, right))
+            rows, rows_node = (sum(n for n, _sums in side.values()) for side in (left, right))
             tally.add_rows(rows, rows_node)
             differing = unequal(left, right)
             if not differing:

@@ -167,7 +167,8 @@ class Rechecker:
     ) -> tuple[dict[Key, Seen], dict[Key, Seen], set[Key]]:
         """The keys' rows on both sides now, and the keys that PostgreSQL calls equal though some texts differ."""
         pair = self._pair
-        assert pair is not None
+        if pair is None:
+            raise AssertionError("the re-check has its connections by now")
         with pair.snapshot():
             for side in sorted((SOURCE, NODE), key=lambda side: side != self._follower):
                 pair.one(side, "SELECT 1")  # the first query takes the snapshot

@@ -149,8 +149,8 @@ def make_plan(source_conn: Any, node_conn: Any, wanted: Wanted) -> Plan:
         if chosen(node, table) and (table.schema, table.name) not in source.by_name and published is None:
             plan.extra.append(table.full_name)
     shapes = {
-        SOURCE: read_shapes(source_conn, [s.oid for s, _, _ in pairs]),
-        NODE: read_shapes(node_conn, [n.oid for _, n, _ in pairs]),
+        SOURCE: read_shapes(source_conn, [s.oid for s, _node, _whole in pairs]),
+        NODE: read_shapes(node_conn, [n.oid for _source, n, _whole in pairs]),
     }
     for one, other, whole in pairs:
         rule = published.rule(one) if published else (None, None)

@@ -10,14 +10,14 @@ row, which then serves as the key, with the number of copies as the value.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Mapping, Sequence
+from typing import Mapping, Optional, Sequence
 
 from ._migration_compare_columns import Column
 from ._migration_compare_hash import EXACT, FIRST_OWN, Pairing, as_text, expression, key_hash, key_text, mixed, row_hash
 from ._migration_compare_scope import SOURCE, Unit
 from ._pg_sql import quote_ident, quote_literal
 
-Key = tuple[str | None, ...]  # None: the node lacks the constraint, and has a NULL there
+Key = tuple[Optional[str], ...]  # None: the node lacks the constraint, and has a NULL there
 _VERSION = "hashtextextended(concat_ws(' ', t.tableoid, t.ctid, t.xmin), 0)"
 _SHOWN = 200  # characters of a value in a result
 

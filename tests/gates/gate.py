@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -65,10 +66,12 @@ class Result:
         return "FAIL" if self.count[1] else "PASS"
 
 
-def environment() -> dict[str, str]:
-    """The venv, the collection, and a home directory of the gates' own: the user's is neither read nor written."""
-    home = BUILD / "home"
+def environment(name: str) -> dict[str, str]:
+    """The venv, the collection, and a home directory of the gate's own: the user's is neither read nor written."""
+    home = BUILD / "home" / name
     home.mkdir(parents=True, exist_ok=True)
+    # molecule and ansible-lint install the collection there, and would take an old one for it the next time
+    shutil.rmtree(home / ".ansible" / "collections", ignore_errors=True)
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "MOLECULE_", "PYTEST_"))
     }
@@ -127,7 +130,7 @@ class Running:
             self.process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=environment(),
+                env=environment(name),
                 stdin=subprocess.DEVNULL,
                 stdout=self.out,
                 stderr=subprocess.STDOUT,

@@ -41,7 +41,7 @@ class Feed:
         """Run in check mode, then for real: the plan is the same. Run again: no change."""
         checked, done = self.run(check=True, **args), self.run(**args)
         assert not done["failed"], done
-        assert checked["queries"] == done["queries"] and checked["changed"] == done["changed"] is True
+        assert checked["queries"] == done["queries"] and checked["changed"] is True and done["changed"] is True
         assert checked["final_state"] == checked["initial_state"] or not checked["exists"]
         again = self.run(**args)
         assert not again["changed"] and again["queries"] == [], again

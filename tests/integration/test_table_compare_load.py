@@ -102,7 +102,7 @@ def compare(run_module, source_db, target_db, flowing):
 
 def test_no_false_alarm_under_load(compare, writer):
     before, in_flight = writer.count, 0
-    for _ in range(4):
+    for _round in range(4):
         result = compare()
         assert result["verdict"] == "equal", (result["msg"], result["differences"])
         in_flight += result["totals"]["in_flight"]

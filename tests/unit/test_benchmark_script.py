@@ -78,7 +78,7 @@ def test_the_proof_has_no_transaction_of_the_script() -> None:
     )
     lines = text.splitlines()
     assert lines[0] == "BEGIN READ WRITE;" and lines[-1] == "ROLLBACK;"
-    before = text.split("DO $crossover$")[0].splitlines()[1:]
+    before = text.split("DO $crossover$", maxsplit=1)[0].splitlines()[1:]
     assert not [line for line in before if line.startswith(("BEGIN", "END", "COMMIT"))]
     assert "UPDATE t SET a = :a -- why\n;" in text
     assert "SELECT 1 AS b \\gset\n" in text

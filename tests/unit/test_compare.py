@@ -137,7 +137,7 @@ class Looks(Rechecker):
     def count(self):
         self.barriers += 1
 
-    def _look(self, unit_, sql, keys):
+    def _look(self, unit, sql, keys):
         left, right = next(self.looks)
         return {keys[0]: left} if left else {}, {keys[0]: right} if right else {}, set()
 
@@ -169,7 +169,7 @@ def test_equal_once_is_in_flight():
 
 
 def test_gone_on_both_sides_is_in_flight():
-    settled, _ = settle([(seen("x", "y", "2"), None), (None, None)])
+    settled, _rest = settle([(seen("x", "y", "2"), None), (None, None)])
     assert (settled.in_flight, settled.differences) == (1, [])
 
 
@@ -179,9 +179,9 @@ def test_unwritten_rows_that_differ_twice_differ():
 
 
 def test_missing_and_extra():
-    settled, _ = settle([(seen("x", "y", "2"), None)] * 2)
+    settled, _rest = settle([(seen("x", "y", "2"), None)] * 2)
     assert [d.kind for d in settled.differences] == ["missing"]
-    settled, _ = settle([(None, seen("x", "y", "2"))] * 2)
+    settled, _rest = settle([(None, seen("x", "y", "2"))] * 2)
     assert [d.kind for d in settled.differences] == ["extra"]
 
 
@@ -191,19 +191,19 @@ def toggling(times):
 
 
 def test_value_that_toggles_is_no_proof():
-    settled, _ = settle([*toggling(3), (seen("0", "y", "s"), seen("0", "y", "n"))])
+    settled, _rest = settle([*toggling(3), (seen("0", "y", "s"), seen("0", "y", "n"))])
     assert (settled.in_flight, settled.differences) == (1, [])
 
 
 def test_row_that_always_changes_is_not_known():
     looks = [(seen(str(at), str(at), f"s{at}"), seen(str(at - 1), str(at - 1), f"n{at}")) for at in range(10)]
-    settled, _ = settle(looks)
+    settled, _rest = settle(looks)
     assert (settled.in_flight, settled.differences, settled.unsettled) == (0, [], [("1",)])
 
 
 def test_column_that_stays_behind_in_a_row_that_always_changes():
     looks = [(seen(str(at), "new", f"s{at}"), seen(str(at), "old", f"n{at}")) for at in range(10)]
-    settled, _ = settle(looks)
+    settled, _rest = settle(looks)
     assert [(d.kind, d.columns) for d in settled.differences] == [("different", ("b",))]
 
 
@@ -211,12 +211,12 @@ def test_column_that_stays_behind_in_a_row_that_always_changes():
 def test_follower_that_never_moves_differs(follower):
     looks = [(seen(str(at), "y", f"s{at}"), seen("old", "y", "n")) for at in range(10)]
     looks = looks if follower == NODE else [(right, left) for left, right in looks]
-    settled, _ = settle(looks, follower=follower)
+    settled, _rest = settle(looks, follower=follower)
     assert len(settled.differences) == 1 and not settled.unsettled
 
 
 def test_few_looks_conclude_nothing_about_a_row_that_is_written():
-    settled, _ = settle(toggling(3), attempts=3)
+    settled, _rest = settle(toggling(3), attempts=3)
     assert (settled.differences, settled.unsettled) == ([], [("1",)])
 
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Sequence
+
 from ansible_collections.crossover.pgedge.plugins.module_utils._migration_restore import Entry
 from ansible_collections.crossover.pgedge.plugins.module_utils._migration_schema_build import Builder, _drop_dependents
 from ansible_collections.crossover.pgedge.plugins.module_utils._migration_schema_objects import Object
@@ -18,10 +20,10 @@ def unit(number: int, kind: str, *depends: int, name: str = "x") -> Unit:
     return Unit(Entry(number, (1259, number), depends, "x", kind, "shop", "bob", "SELECT 1"), Object("index", name))
 
 
-def ready(pending: list[Unit], running: list[Unit] = [], jobs: int = 4) -> list[int]:  # noqa: B006
+def ready(pending: list[Unit], running: Sequence[Unit] = (), jobs: int = 4) -> list[int]:
     builder = Builder(lambda: None, Login(), jobs)
     ids = {u.entry.id for u in (*pending, *running)}
-    return [u.entry.id for u in builder.ready({u.entry.id: u for u in pending}, running, ids)]
+    return [u.entry.id for u in builder.ready({u.entry.id: u for u in pending}, list(running), ids)]
 
 
 def test_indexes_of_one_table_side_by_side() -> None:
