@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The demo: a live database moves to the node and back while the application writes, and is measured from outside.
 
-DEMO_SCALE (1.0: about a million rows), DEMO_CLIENTS and DEMO_RATE change size and load.
+DEMO_SCALE (1.0: about a million rows), DEMO_CLIENTS and DEMO_RATE change size and load;
+DEMO_ROUTE=libpq does without PgBouncer.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ VARIABLES = TOP / "demo" / "shop.yml"
 SCALE = float(os.environ.get("DEMO_SCALE", "1.0"))
 CLIENTS = os.environ.get("DEMO_CLIENTS", "6")
 RATE = os.environ.get("DEMO_RATE", "300")
+ROUTE = os.environ.get("DEMO_ROUTE", "auto")
 WRITES = 3.0  # seconds of writes on either side before it is compared
 
 
@@ -66,7 +68,7 @@ class Demo:
         """A new lab each time: what an earlier run has left is taken down first."""
         if self.lab.down():
             self.tell("the lab of an earlier run is gone")
-        self.state = self.lab.up(SCALE)
+        self.state = self.lab.up(SCALE, crossover_lab_route=ROUTE)
         source, node = self.state["source"], self.state["target"]
         self.tell(f"lab up: PostgreSQL {source['full']}, port {source['port']}; {node['full']}, port {node['port']}")
         self.lab.describe(VARIABLES)
@@ -87,7 +89,8 @@ class Demo:
         """In words."""
         if self.state["route"] == "pgbouncer":
             return f"PgBouncer on port {self.state['pooler']['port']}"
-        return "libpq (target_session_attrs=read-write; there is no PgBouncer)"
+        why = "" if ROUTE == "libpq" else "; there is no PgBouncer"
+        return f"libpq (target_session_attrs=read-write{why})"
 
     def report(self) -> dict[str, Any]:
         """Measured from outside, then laid over what the ledger says."""

@@ -46,14 +46,16 @@ def phases(ledger: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def switch(ledger: Mapping[str, Any], phase: str, direction: str) -> dict[str, Any] | None:
-    """The last switch in a direction: its steps, and when it began by the ledger's clock."""
+    """The last switch in a direction: its steps, and the moment (ledger's clock) that their ``at_ms`` count from."""
     fact = ledger["facts"].get(f"switch.{direction}")
     if not fact:
         return None
-    steps = [s for s in ledger.get("steps") or [] if s["phase"] == phase]
-    runs = [s["run"] for s in steps if s["step"] == "commit" and s["status"] == "done"]
-    first = next((s for s in steps if runs and s["run"] == runs[-1]), None)
-    return {"hold_ms": fact["hold_ms"], "steps": fact["steps"], "begun": epoch(first["at"]) if first else None}
+    recorded = [s for s in ledger["steps"] if s["phase"] == phase]
+    runs = [s["run"] for s in recorded if s["step"] == "commit" and s["status"] == "done"]
+    at = {s["step"]: epoch(s["at"]) for s in recorded if runs and s["run"] == runs[-1] and s["status"] == "started"}
+    # a step is recorded a moment after it was timed: the smallest of the differences is the nearest to the truth
+    zeros = [moment - step["at_ms"] / 1000 for step in fact["steps"] if (moment := at.get(step["name"])) is not None]
+    return {"hold_ms": fact["hold_ms"], "steps": fact["steps"], "begun": min(zeros, default=None)}
 
 
 def from_ledger(ledger: Mapping[str, Any]) -> dict[str, Any]:

@@ -90,8 +90,7 @@ th, td { text-align: left; padding: .4rem .75rem .4rem 0; border-bottom: 1px sol
 th { color: var(--soft); font-weight: 500; font-size: .8125rem; white-space: nowrap; }
 td.number, th.number { text-align: right; white-space: nowrap; }
 th:last-child, td:last-child { padding-right: 0; }
-code { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: .92em;
-  overflow-wrap: anywhere; }
+code { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: .92em; }
 details { margin-top: .75rem; } summary { cursor: pointer; color: var(--soft); font-size: .875rem; }
 footer { color: var(--soft); font-size: .8125rem; margin-top: 1.5rem; }
 @media (max-width: 34rem) {
@@ -101,6 +100,7 @@ footer { color: var(--soft); font-size: .8125rem; margin-top: 1.5rem; }
   .verdict { font-size: 1rem; }
   .chart, .pairs { column-gap: .5rem; } .chart .name { max-width: 6.2rem; font-size: .75rem; }
   .chart .value { font-size: .75rem; }
+  code { overflow-wrap: anywhere; }
   .axis span:nth-last-child(even), .over em span { display: none; }
 }
 @media print { body { background: #fff; } section { break-inside: avoid; } }
