@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from ._errors import CrossoverError
 from ._migration_ledger import Ledger
 from ._migration_restore import SETTINGS, Dump, Entry, adapt, dump, run_all, skipped
 from ._migration_roles import RolesPlan, plan
@@ -24,6 +23,8 @@ from ._migration_roles_read import read as read_roles
 from ._migration_schema_build import Builder, orphans
 from ._migration_schema_fill import fill
 from ._migration_schema_objects import FACT_POST, FACT_PRE, FACT_ROLES, own, present
+from ._migration_schema_pause import Pause, resume
+from ._migration_schema_refuse import refusal, refuse_company, refuse_full, refuse_unknown
 from ._migration_schema_units import Unit, definitions, read_present, referring_to, split_keys, units
 from ._pg_catalog import Scope, Table, server_version, tables
 from ._pg_connect import Login, connect, driver, sql_error
@@ -31,7 +32,6 @@ from ._pg_programs import for_servers
 from ._pg_sql import Statement
 
 PARTS = ("roles", "pre_data", "keys", "post_data")
-_LOCK = "SELECT pg_try_advisory_lock(hashtext('crossover.schema')) AS mine"
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Options:
     refresh: bool = True
     analyze: bool = True
     bin_dir: str = ""
+    subscription: str = ""
     check: bool = False
 
 
@@ -79,15 +80,16 @@ class SchemaSync:
 
     def run(self, parts: Collection[str]) -> Report:
         """The parts asked for, in their order. Everything that can be refused is refused before anything is changed."""
-        self._check_scope()
+        refuse_unknown(self.source, self.o.scope, self.logins[0])
         if not self.o.check:
-            self._check_alone()
-        if "pre_data" in parts:
-            self._check_empty()
-            if "roles" not in parts:
-                self._check_roles()
+            refuse_company(self.node, self.ledger, self.logins[1])
+        if "pre_data" in parts and FACT_PRE not in self.ledger.facts():
+            refuse_full(self.node, self.logins[1])
+        if "pre_data" in parts and "roles" not in parts:
+            self._check_roles()
         if {"pre_data", "keys", "post_data"}.intersection(parts):
             self._timed("read", lambda: self._pre)  # what cannot be read stops us before anything is changed
+        self.report.statements += resume(self.node, self.ledger, self.o.check)
         steps = {"roles": self._roles, "pre_data": self._pre_data, "keys": self._keys, "post_data": self._post_data}
         for part in PARTS:
             if part in parts:
@@ -101,57 +103,11 @@ class SchemaSync:
 
     # -- what is refused -----------------------------------------------------------------------------------------------
 
-    def _error(self, message: str, code: str, hint: str, what: str | None = None, **data: Any) -> CrossoverError:
-        return CrossoverError(
-            message,
-            code=code,
-            server=str(self.logins[1]),
-            object=what,
-            untouched="nothing was changed",
-            hint=hint,
-            data=data,
-        )
-
-    def _check_scope(self) -> None:
-        known = {r["nspname"] for r in self.source.execute("SELECT nspname FROM pg_namespace")}
-        unknown = [name for name in self.o.scope.schemas or () if name not in known]
-        every = {n for t in tables(self.source) for n in (t.full_name, f"{t.schema}.{t.name}")}
-        unknown += [name for name in self.o.scope.exclude_tables if name not in every]
-        if unknown:
-            raise CrossoverError(
-                f"there is no {', no '.join(unknown)}",
-                code="unknown_name",
-                server=str(self.logins[0]),
-                object=unknown[0],
-                untouched="nothing was changed",
-                hint="check schemas and exclude_tables",
-            )
-
-    def _check_alone(self) -> None:
-        if not self.ledger.exists:
-            hint = "run the playbook crossover.pgedge.assess first"
-            raise self._error(f"there is no migration named {self.ledger.name} on this node", "no_migration", hint)
-        if not self.node.execute(_LOCK).fetchone()["mine"]:
-            raise self._error("another run is working on this node's schema", "busy", "wait for it to end")
-
-    def _check_empty(self) -> None:
-        if FACT_PRE in self.ledger.facts():
-            return
-        found = own(self.node)
-        if found:
-            more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-            raise self._error(
-                f"the database is not empty: it has {', '.join(map(str, found[:5]))}{more}",
-                "target_not_empty",
-                "give the migration an empty database, or drop these objects",
-                str(found[0]),
-                found=[str(o) for o in found[:100]],
-            )
-
     def _check_roles(self) -> None:
         missing = self._plan_roles.created
         if missing and not self.o.check:
-            raise self._error(
+            raise refusal(
+                self.logins[1],
                 f"{len(missing)} role(s) that own or are granted something are missing: {', '.join(missing[:5])}",
                 "missing_roles",
                 "run the part roles before pre_data, or leave them out by roles_exclude",
@@ -297,9 +253,16 @@ class SchemaSync:
     def _post_data(self) -> None:
         self._need_pre()
         missing = self._missing(self._post[1], "post_data")
-        if missing and not self.o.check:
-            self._remember(missing)
-        self._build(missing)
+        pause = Pause(self.node, self.ledger, self.o.subscription, self.logins[1])
+        if missing:
+            self.report.statements += pause.disable
+            if self.o.check:
+                self._build(missing)
+            else:
+                with pause:
+                    self._remember(missing)
+                    self._build(missing)
+            self.report.statements += pause.enable
         more = fill(self.source, self.node, self.o.scope, self.o.refresh, self.o.analyze)
         self.report.statements += more
         if more and not self.o.check:
@@ -308,9 +271,8 @@ class SchemaSync:
 
     def _need_pre(self) -> None:
         if not self.o.check and FACT_PRE not in self.ledger.facts():
-            raise self._error(
-                "the schema has not been created here", "no_schema", "run the playbook crossover.pgedge.prepare first"
-            )
+            hint = "run the playbook crossover.pgedge.prepare first"
+            raise refusal(self.logins[1], "the schema has not been created here", "no_schema", hint)
 
     def _connect(self) -> Any:
         return connect(self.logins[1], search_path=None, settings=SETTINGS)

@@ -70,6 +70,14 @@ options:
     description: How many connections create indexes and gather statistics at a time.
     type: int
     default: 1
+  subscription:
+    description:
+      - The node's subscription to the source, if it runs. It is disabled while V(post_data) creates anything, and
+        enabled again afterwards, also if that fails.
+      - An apply worker that waits for an index to be built would lose its connection after the source's
+        C(wal_sender_timeout), which turns a subscription with C(disable_on_error) off.
+    type: str
+    default: ""
   refresh_materialized_views:
     description: At the end of V(post_data), fill the materialised views that are filled on the source.
     type: bool
@@ -198,13 +206,14 @@ def present(runner: Runner, migration: str) -> Outcome:
     params = runner.params
     options = Options(
         scope=Scope(tuple(params["schemas"]) or None, tuple(params["exclude_tables"])),
-        role_passwords=params["role_passwords"],
+        role_passwords={role: str(value) for role, value in params["role_passwords"].items() if value is not None},
         roles_exclude=tuple(params["roles_exclude"]),
         extensions_exclude=tuple(params["extensions_exclude"]),
         jobs=max(1, params["jobs"]),
         refresh=params["refresh_materialized_views"],
         analyze=params["analyze"],
         bin_dir=params["bin_dir"],
+        subscription=params["subscription"],
         check=runner.check,
     )
     sync = SchemaSync(runner.login("source"), runner.login(), migration, options)
@@ -277,6 +286,7 @@ def main() -> None:
             "roles_exclude": {"type": "list", "elements": "str", "default": []},
             "extensions_exclude": {"type": "list", "elements": "str", "default": []},
             "jobs": {"type": "int", "default": 1},
+            "subscription": {"type": "str", "default": ""},
             "refresh_materialized_views": {"type": "bool", "default": True},
             "analyze": {"type": "bool", "default": True},
             "bin_dir": {"type": "path", "default": ""},

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -495,3 +496,51 @@ def test_the_role_prepare(awkward: Pair, tmp_path: Path) -> None:
     for output in (planned.output, done.output, again.output):
         for secret in (PASSWORD, awkward.source.login["login_password"], awkward.target.login["login_password"]):
             assert secret not in output
+
+
+def test_a_subscription_rests_meanwhile(awkward: Pair) -> None:
+    """An apply worker that waits for a lock longer than wal_sender_timeout loses its connection: see Pause."""
+    source, target = awkward.source, awkward.target
+    name = f"sub_{source.name}"
+    awkward.ok(["roles", "pre_data", "keys"])
+    source.sql(f"CREATE PUBLICATION {name} FOR TABLE shop.customers, shop.orders", superuser=True)
+    dsn = source.dsn.replace("'", "''")
+    source.sql("ALTER ROLE crossover BYPASSRLS", superuser=True)
+    target.sql(f"CREATE SUBSCRIPTION {name} CONNECTION '{dsn}' PUBLICATION {name} WITH (disable_on_error = true)")
+
+    def state() -> list[dict[str, Any]]:
+        return target.sql(
+            """SELECT subenabled,
+                      (SELECT count(*) FROM pg_subscription_rel WHERE srsubid = s.oid AND srsubstate <> 'r') AS n
+               FROM pg_subscription s WHERE subname = %s""",
+            [name],
+        )
+
+    deadline = time.monotonic() + 60
+    early = awkward.sync(["post_data"], subscription=name)
+    if early["failed"]:
+        assert early["failure"]["code"] == "not_synced", early["msg"]
+    while state() != [{"subenabled": True, "n": 0}]:
+        assert time.monotonic() < deadline, (state(), target.cluster.log()[-2000:])
+        time.sleep(0.2)
+    target.sql("DROP INDEX IF EXISTS shop.only_one")
+    planned = awkward.ok(["post_data"], check=True, subscription=name)
+    done = awkward.ok(["post_data"], subscription=name)
+    assert done["queries"] == planned["queries"]
+    assert done["queries"][0] == f"ALTER SUBSCRIPTION {name} DISABLE"
+    assert f"ALTER SUBSCRIPTION {name} ENABLE" in done["queries"]
+    assert state() == [{"subenabled": True, "n": 0}]
+    assert not awkward.ok(["post_data"], subscription=name)["changed"]
+
+    # one that somebody else has disabled stays so; one that a run of ours left behind does not
+    target.sql(f"ALTER SUBSCRIPTION {name} DISABLE; DROP INDEX shop.only_one")
+    awkward.ok(["post_data"], subscription=name)
+    assert state()[0]["subenabled"] is False
+    target.sql(
+        """INSERT INTO crossover.fact (migration_id, key, value)
+           SELECT id, 'schema.paused', to_jsonb(%s::text) FROM crossover.migration""",
+        [name],
+    )
+    resumed = awkward.ok(["keys"])
+    assert resumed["queries"] == [f"ALTER SUBSCRIPTION {name} ENABLE"] and state()[0]["subenabled"] is True
+    assert not awkward.ok(["keys"])["changed"]
