@@ -1,0 +1,88 @@
+# Copyright: (c) 2026, The Crossover authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lease is had while transactions over several tables go on, as without a pooler in front nothing holds them."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import psycopg
+import pytest
+from ansible_collections.crossover.pgedge.plugins.module_utils._migration_fence import Lease
+from ansible_collections.crossover.pgedge.plugins.module_utils._pg_catalog import Scope, tables
+from support.database import Database
+
+# The lease asks for them in the order of their names, the writers in the opposite one.
+TABLES = [f"t{number}" for number in range(5)]
+
+
+class Writers:
+    """Clients, each with one transaction over all tables after the other, until told to stop."""
+
+    def __init__(self, side: Database, count: int = 4) -> None:
+        self.side = side
+        self.failed: list[str] = []
+        self.over = threading.Event()
+        self.threads = [threading.Thread(target=self.write) for _ in range(count)]
+
+    def __enter__(self) -> Writers:
+        for thread in self.threads:
+            thread.start()
+        time.sleep(0.3)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+
+    def write(self) -> None:
+        with self.side.connect() as conn:
+            while not self.over.is_set():
+                try:
+                    with conn.transaction():
+                        for table in reversed(TABLES):
+                            conn.execute(f"INSERT INTO {table} VALUES (1)")
+                            time.sleep(0.005)
+                except psycopg.Error as exc:
+                    self.failed.append(str(exc))
+
+
+@pytest.fixture
+def side(source_db: Database) -> Database:
+    source_db.as_owner("; ".join(f"CREATE TABLE {table} (id int)" for table in TABLES))
+    return source_db
+
+
+def lease_of(side: Database, conn: psycopg.Connection) -> Lease:
+    return Lease(conn, tables(conn, Scope(("public",))), 5.0)
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_no_deadlock_with_transactions_over_several_tables(side: Database, attempt: int) -> None:
+    with side.connect() as conn, Writers(side) as writers:
+        lease = lease_of(side, conn)
+        lease.quiet(5.0)
+        lease.fence(1.0)
+        before = side.sql("SELECT count(*) AS n FROM t0")
+        time.sleep(0.2)
+        assert side.sql("SELECT count(*) AS n FROM t0") == before, "nobody writes"
+        lease.release()
+        time.sleep(0.1)
+        assert side.sql("SELECT count(*) AS n FROM t0") != before
+    assert writers.failed == []
+
+
+def test_one_that_stays_open_is_not_waited_for_longer_than_allowed(side: Database) -> None:
+    with side.connect() as conn, side.connect() as other:
+        lease = lease_of(side, conn)
+        lease.quiet(5.0)
+        with other.transaction():
+            other.execute("INSERT INTO t2 VALUES (1)")
+            begun = time.monotonic()
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                lease.fence(0.5)
+            assert 0.4 < time.monotonic() - begun < 2
+        lease.release()
