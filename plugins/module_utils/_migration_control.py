@@ -21,6 +21,7 @@ CREATE TABLE IF NOT EXISTS crossover.control (
     migration text PRIMARY KEY,
     epoch bigint NOT NULL,
     writable text NOT NULL CHECK (writable IN ('source', 'node')),
+    crossings integer NOT NULL DEFAULT 0,
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     changed_by text NOT NULL)
 """
@@ -33,11 +34,17 @@ class Control:
     migration: str
     epoch: int
     writable: str
+    crossings: int = 0  # how often the sides were changed
 
     @property
     def switched(self) -> bool:
         """Whether the application's writes belong on the node."""
         return self.writable == NODE
+
+    @property
+    def switched_back(self) -> bool:
+        """Whether the application has been on the node and is on the source again."""
+        return self.writable == SOURCE and self.crossings > 0
 
 
 class EpochTaken(CrossoverError):
@@ -57,7 +64,7 @@ def read(conn: Any, migration: str) -> Control | None:
     if not conn.execute("SELECT to_regclass('crossover.control') IS NOT NULL AS there").fetchone()["there"]:
         return None
     row = conn.execute(
-        "SELECT migration, epoch, writable FROM crossover.control WHERE migration = %s", [migration]
+        "SELECT migration, epoch, writable, crossings FROM crossover.control WHERE migration = %s", [migration]
     ).fetchone()
     return Control(**row) if row else None
 
@@ -76,10 +83,11 @@ def swap(conn: Any, seen: Control, writable: str, by: str) -> Control:
     """Change sides, or only take the epoch when ``writable`` is the side it is. EpochTaken when somebody was faster."""
     cursor = conn.execute(
         """UPDATE crossover.control
-           SET epoch = epoch + 1, writable = %s, changed_at = clock_timestamp(), changed_by = %s
+           SET epoch = epoch + 1, crossings = crossings + (writable <> %s)::int, writable = %s,
+               changed_at = clock_timestamp(), changed_by = %s
            WHERE migration = %s AND epoch = %s AND writable = %s""",
-        [writable, by, seen.migration, seen.epoch, seen.writable],
+        [writable, writable, by, seen.migration, seen.epoch, seen.writable],
     )
     if cursor.rowcount != 1:
         raise EpochTaken(seen.migration)
-    return Control(seen.migration, seen.epoch + 1, writable)
+    return Control(seen.migration, seen.epoch + 1, writable, seen.crossings + (writable != seen.writable))

@@ -32,6 +32,7 @@ from ._migration_links import (
 from ._migration_sequences import Carry
 from ._migration_sides import Migration, agree, take_back
 from ._migration_watchdog import Watchdog
+from ._pg_catalog import table_oids
 from ._pg_connect import driver, sql_error
 from ._replication_barrier import Barrier
 
@@ -44,8 +45,7 @@ class Switch:
         self.journal = journal
         self.route = migration.make_route()
         self.conn: dict[str, Any] = {}
-        self.seen: Control | None = None
-        self.committed = False
+        self.made_slot = False
         self._deadline = 0.0
 
     # -- the order of events ---------------------------------------------------------------------------------------
@@ -86,8 +86,7 @@ class Switch:
         with step("check"):
             for side in (SOURCE, NODE):
                 self.conn[side] = m.open(side)
-                m.read_tables(side, self.conn[side])
-            self.conn["lease"] = m.open_lease()
+            self.conn["lease"], self.conn["lift"] = m.open_lease(m.old), m.open_lease(m.new)
             self.route.prepare()
             self._expect_route()
             check_feed(self.conn[m.feed.subscriber], self.conn[m.feed.publisher], m.feed)
@@ -96,6 +95,7 @@ class Switch:
         if m.opposite:
             with step("opposite_slot_ready") as detail:
                 detail.update(ensure_opposite_slot(self.conn[m.new], m.opposite))
+                self.made_slot = detail["made"]
         with step("sequences_first") as detail:
             self.carry = Carry(self.conn[m.old], self.conn[m.new], m.scope, m.limits.sequence_gap)
             detail.update(self.carry.first_pass())
@@ -104,9 +104,22 @@ class Switch:
         if m.opposite:
             with step("opposite_slot_warm") as detail:
                 detail.update(advance_slot(self.conn[m.new], m.opposite))
-        self.lease = Lease(self.conn["lease"], m.tables[m.old], m.limits.lease)
         with step("quiet"):
-            self._lock(self.lease.quiet, 10.0)
+            self._quiet(seen)
+
+    def _quiet(self, seen: Control) -> None:
+        """From here on no autovacuum and no DDL comes between us and the tables of either side; writers go on.
+
+        What was created or taken by somebody else since the check is seen here.
+        """
+        m = self.m
+        check_tables(m, {side: self.conn[side] for side in (SOURCE, NODE)})
+        self.lease = Lease(self.conn["lease"], m.tables[m.old], m.limits.lease)
+        self._lock(self.lease.quiet, 10.0, m.old)
+        lift = Lease(self.conn["lift"], m.tables[m.new], m.limits.window + m.limits.lease)
+        self._lock(lift.quiet, 10.0, m.new)
+        if m.control(self.conn[SOURCE]) != seen:
+            raise EpochTaken(m.name)
 
     # -- the window: the application waits ---------------------------------------------------------------------------
 
@@ -117,7 +130,9 @@ class Switch:
         with step("hold"):
             self.route.hold(min(m.limits.hold, m.limits.window))
         with step("fence"):
-            self._lock(self.lease.fence, min(m.limits.fence, self._left()))
+            self._lock(self.lease.fence, min(m.limits.fence, self._left()), m.old)
+            if table_oids(self.conn[m.old], m.scope) != {table.oid for table in m.tables[m.old]}:
+                raise CrossoverError("a table was made or dropped just now", code="catalogue_changed")
         with step("drain") as detail:
             detail.update(self._barrier(min(m.limits.drain, self._left())))
         with step("sequences") as detail:
@@ -128,7 +143,6 @@ class Switch:
         self._left()
         with step("commit"):  # the point of no return
             self._commit(seen)
-        self.committed = True
         if self._left(raising=False) <= 0:  # stalled: somebody else may have gone on since; ask the row again
             with step("agree"):
                 agree(m, self._read_control(), self.route)
@@ -152,16 +166,16 @@ class Switch:
         # Back: the node's fence first. Should this process end between the two commits, the row still names the
         # node, and whoever comes next takes that fence away again.
         lease.execute("COMMIT")
-        source = self.conn[SOURCE]
-        with source.transaction():
-            swap(source, seen, m.new, f"cutover {m.direction}")
-            switch(source, m.tables[SOURCE], False)
+        source = self.conn["lift"]
+        swap(source, seen, m.new, f"cutover {m.direction}")
+        switch(source, m.tables[SOURCE], False)
+        source.execute("COMMIT")
 
     def _lift(self) -> None:
         """Let writes in on the new side; back, the control row's own transaction has done it."""
-        conn = self.conn[self.m.new]
-        with conn.transaction():
-            switch(conn, self.m.tables[self.m.new], False)
+        if self.m.new == NODE:
+            switch(self.conn["lift"], self.m.tables[NODE], False)
+            self.conn["lift"].execute("COMMIT")
 
     # -- when something fails ----------------------------------------------------------------------------------------
 
@@ -171,6 +185,7 @@ class Switch:
         self._close()  # the lease's locks go with its session
         if not held:
             watchdog.over()
+            self._drop_slot()
             return
         try:
             control = self._rescue(seen)
@@ -179,12 +194,23 @@ class Switch:
                 exc.untouched = "the watchdog keeps trying to let the application go on"
             return  # the pipe closes with this process, and the watchdog takes over
         watchdog.over()
+        if control.writable == self.m.old:
+            self._drop_slot()
         if isinstance(exc, CrossoverError) and not isinstance(exc, EpochTaken):
             exc.untouched = (
                 f"the {control.writable} is writable and the application goes on there"
                 if control.writable == self.m.old
                 else f"the switch is done, the {control.writable} is writable; run the playbook again to go forward"
             )
+
+    def _drop_slot(self) -> None:
+        """A slot that this run made for a switch that did not happen would hold WAL back."""
+        if self.made_slot and self.m.opposite:
+            try:
+                with self.m.open(self.m.new) as conn:
+                    conn.execute("SELECT pg_drop_replication_slot(%s)", [self.m.opposite.slot])
+            except (CrossoverError, driver().Error):
+                pass  # the failure on its way out says more; finish and rollback drop it
 
     def _rescue(self, seen: Control) -> Control:
         """What this process does when it fails, and the watchdog when this process does not answer."""
@@ -194,8 +220,7 @@ class Switch:
 
     def _read_control(self) -> Control:
         with self.m.open(SOURCE) as conn:
-            self.seen = self.m.control(conn)
-        return self.seen
+            return self.m.control(conn)
 
     def _expect_route(self) -> None:
         wrong = [part for part in self.route.where() if part["side"] not in (self.m.old, "both")]
@@ -214,28 +239,26 @@ class Switch:
             self.conn[feed.publisher], [(feed.slot, self.conn[feed.subscriber], feed.subscription)], timeout
         )
 
-    def _lock(self, take: Any, timeout: float) -> None:
+    def _lock(self, take: Any, timeout: float, side: str) -> None:
         try:
             take(timeout)
         except driver().errors.LockNotAvailable:
             raise CrossoverError(
-                f"a lock on all tables was not to be had within {timeout:g} s: {self._blockers()}",
+                f"a lock on all tables was not to be had within {timeout:g} s: {self._blockers(side)}",
                 code="fence_timeout",
-                server=str(self.m.logins[self.m.old]),
+                server=str(self.m.logins[side]),
                 hint="end or wait for that transaction, or raise crossover_fence_timeout",
             ) from None
         except driver().Error as exc:
-            raise sql_error(
-                exc, self.m.logins[self.m.old], "the tables could not be locked", code="fence_failed"
-            ) from None
+            raise sql_error(exc, self.m.logins[side], "the tables could not be locked", code="fence_failed") from None
 
-    def _blockers(self) -> str:
-        rows = self.conn[self.m.old].execute(
+    def _blockers(self, side: str) -> str:
+        rows = self.conn[side].execute(
             """SELECT DISTINCT l.pid, a.usename, a.state, l.relation::regclass::text AS relation
                FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
-               WHERE l.relation = ANY (%s::oid[]) AND l.granted AND l.pid <> %s
+               WHERE l.relation = ANY (%s::oid[]) AND l.granted AND l.pid <> ALL (%s)
                  AND l.mode NOT IN ('AccessShareLock', 'RowShareLock') LIMIT 3""",
-            [[t.oid for t in self.m.tables[self.m.old]], self.conn["lease"].info.backend_pid],
+            [[t.oid for t in self.m.tables[side]], [self.conn[name].info.backend_pid for name in ("lease", "lift")]],
         )
         found = [
             f"pid {row['pid']} ({row['usename']}, {row['state']}) holds {row['relation']}"

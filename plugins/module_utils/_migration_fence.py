@@ -111,11 +111,17 @@ def apply_gently(conn: Any, statements: Iterable[Statement], deadline: float = 1
                 pause = min(pause * 2, 1.0)
 
 
-def switch(conn: Any, tables: Iterable[Table], enabled: bool) -> bool:
-    """Turn the fence of all tables on or off, in the caller's transaction; says whether anything changed."""
+def switch(conn: Any, tables: Iterable[Table], enabled: bool, create: bool = False) -> bool:
+    """Turn the fence of all tables on or off, in the caller's transaction; says whether anything changed.
+
+    A table without a fence is an error, or gets one with ``create``.
+    """
     now, tables = triggers(conn), list(tables)
     missing = [t.full_name for t in tables if t.oid not in now]
-    if missing and enabled:
+    if missing and enabled and create:
+        for statement in plan([t for t in tables if t.oid not in now], now, True):
+            conn.execute(statement.sql)
+    elif missing and enabled:
         raise CrossoverError(
             f"{len(missing)} table(s) have no fence: {', '.join(missing[:5])}",
             code="unfenced_table",
@@ -125,7 +131,18 @@ def switch(conn: Any, tables: Iterable[Table], enabled: bool) -> bool:
     wanted = [_toggle(t, enabled) for t in tables if t.oid in now and now[t.oid] != enabled]
     if wanted:
         conn.execute("; ".join(wanted))
-    return bool(wanted)
+    return bool(wanted or (missing and enabled))
+
+
+# How long one attempt at all locks may take. Less than deadlock_timeout, so that no transaction of the application is
+# the victim of a deadlock with us.
+_ATTEMPT = 0.1
+_IN_USE = """
+SELECT relation FROM pg_locks
+WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted AND pid <> pg_backend_pid()
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+GROUP BY relation ORDER BY count(*) DESC
+"""
 
 
 class Lease:
@@ -138,7 +155,7 @@ class Lease:
 
     def __init__(self, conn: Any, tables: Iterable[Table], seconds: float) -> None:
         self.conn = conn
-        self.names = ", ".join(f"ONLY {t.full_name}" for t in tables)
+        self.tables = list(tables)
         self.seconds = seconds
 
     def quiet(self, timeout: float) -> None:
@@ -148,16 +165,33 @@ class Lease:
         self._lock("SHARE UPDATE EXCLUSIVE", timeout)
 
     def fence(self, timeout: float) -> None:
-        """Wait for the writers that are there and let no other in. Granted, every writer has drained."""
-        self._lock("SHARE", timeout)
+        """Wait for the writers that are there and let no other in. Granted, every writer has drained.
+
+        Where nothing is held in front of us, a transaction may have one table and want another that we have already,
+        and neither would ever go on. So an attempt is short, lets go of everything, and the next one begins with the
+        tables that most transactions have: who has those can go on to its end, and nobody else begins.
+        """
+        until = time.monotonic() + timeout
+        while True:
+            left = until - time.monotonic()
+            try:
+                with self.conn.transaction():  # a savepoint: the locks of quiet stay
+                    self._lock("SHARE", max(0.001, min(_ATTEMPT, left)))
+                return
+            except driver().errors.LockNotAvailable:
+                if left <= _ATTEMPT:
+                    raise
+            rank = {row["relation"]: number for number, row in enumerate(self.conn.execute(_IN_USE))}
+            self.tables.sort(key=lambda table: rank.get(table.oid, len(rank)))
 
     def _set(self, name: str, seconds: float) -> None:
         self.conn.execute("SELECT set_config(%s, %s, true)", [name, f"{max(1, round(seconds * 1000))}ms"])
 
     def _lock(self, mode: str, timeout: float) -> None:
         self._set("lock_timeout", timeout)
-        if self.names:
-            self.conn.execute(f"LOCK TABLE {self.names} IN {mode} MODE")
+        if self.tables:
+            names = ", ".join(f"ONLY {table.full_name}" for table in self.tables)
+            self.conn.execute(f"LOCK TABLE {names} IN {mode} MODE")
 
     def release(self) -> None:
         """Let writers in again, with nothing changed."""

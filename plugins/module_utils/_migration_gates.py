@@ -94,7 +94,7 @@ def decide(phase: str, known: Known, check: bool) -> Decision:
         return Decision(False, f"nothing to {phase}: the migration has been switched, the node is writable")
     if switched and phase == "cutover" and _done(known, "cutover"):
         return Decision(False, "nothing to cut over: the node is writable")
-    if phase in ("rollback", "finish") and known.control is None and not known.ledger:
+    if phase in ("rollback", "finish") and not known.ledger and (known.control is None or phase == "finish"):
         return Decision(False, f"nothing to do for {phase}: there is no migration of this name")
     if switched and phase == "cutover":
         return Decision(True, "cutover goes forward from the point of no return")

@@ -49,6 +49,8 @@ def check_tables(migration: Migration, conn: Mapping[str, Any]) -> None:
 
     A table or partition that was made since ``replicate`` would stay behind without a word.
     """
+    for side in conn:
+        migration.read_tables(side, conn[side])
     again = "run crossover.pgedge.migrate again, it takes new tables in"
     permanent = {side: {t.full_name for t in migration.tables[side] if t.persistence == "p"} for side in conn}
     for side, other in ((migration.old, migration.new), (migration.new, migration.old)):

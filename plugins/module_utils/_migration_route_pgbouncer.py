@@ -13,7 +13,7 @@ import os
 import re
 import tempfile
 import threading
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping
 
 from ._errors import CrossoverError
 from ._migration_route import Address
@@ -227,20 +227,25 @@ class PgBouncerRoute:
             raise failures[0]
 
     def point(self, side: str) -> bool:
-        """Every pooler to this side."""
-        moved = [pooler.point(self.addresses[side]) for pooler in self.poolers]
-        return any(moved)
+        """Every pooler to this side; one that fails does not keep the others where they are."""
+        return any(self._each(lambda pooler: pooler.point(self.addresses[side])))
 
     def release(self) -> None:
         """Resume every pooler; one that fails does not keep the others held."""
-        failures = []
+        self._each(lambda pooler: pooler.resume())
+
+    def _each(self, act: Callable[[Pooler], Any]) -> list[Any]:
+        """Do it with all of them, then raise the first failure."""
+        done: list[Any] = []
+        failures: list[Exception] = []
         for pooler in self.poolers:
             try:
-                pooler.resume()
-            except CrossoverError as exc:
+                done.append(act(pooler))
+            except (CrossoverError, OSError) as exc:
                 failures.append(exc)
         if failures:
             raise failures[0]
+        return done
 
     def where(self) -> list[dict[str, Any]]:
         """Each pooler with its side, and whether it is held."""

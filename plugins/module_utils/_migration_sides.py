@@ -16,6 +16,8 @@ from ._migration_route import Route
 from ._pg_catalog import Scope, Table, tables
 from ._pg_connect import Login, connect
 
+UNREACHABLE = ("unreachable", "unknown_host", "no_connections_left")  # codes of connect_error: the server is not there
+
 
 @dataclass(frozen=True)
 class Link:
@@ -99,19 +101,31 @@ class Migration:
         """The application_name of the session that holds the locks, so that it can be ended from outside."""
         return f"crossover lease {self.name}"[:63]
 
-    def open_lease(self) -> Any:
+    def open_lease(self, side: str) -> Any:
         """That session: it notices within half a second that its client is gone, even while it waits for a lock."""
         settings = {
             "application_name": self.lease_name,
             "client_connection_check_interval": "500ms",
             "synchronous_commit": "on",
         }
-        return self.open(self.old, settings=settings)
+        return self.open(side, settings=settings)
+
+    def end_leases(self) -> None:
+        """End those sessions from outside: a stalled process cannot let go of its locks by itself."""
+        for side in (SOURCE, NODE):
+            try:
+                with self.open(side) as conn:
+                    conn.execute(
+                        """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                           WHERE application_name = %s AND datname = current_database() AND usename = session_user""",
+                        [self.lease_name],
+                    )
+            except CrossoverError:
+                pass  # a server that cannot be reached holds nobody up; the server's own timeout ends the session
 
     def read_tables(self, side: str, conn: Any) -> list[Table]:
-        """The tables of a side that the application can write; read once."""
-        if side not in self.tables:
-            self.tables[side] = tables(conn, self.scope)
+        """The tables of a side that the application can write, as they are now."""
+        self.tables[side] = tables(conn, self.scope)
         return self.tables[side]
 
     def control(self, conn: Any) -> Control:
@@ -132,17 +146,27 @@ def agree(migration: Migration, control: Control, route: Route) -> bool:
     """Make fences and route agree with the control row: the other side fenced first, so never two are writable.
 
     Idempotent; used after the point of no return, to back out, by the watchdog and by a rerun. Says whether anything
-    had to be changed.
+    had to be changed. The other side's fence is up by then, whatever happened (the node's from the beginning, the old
+    side's by the commit itself); so a server that is down does not keep the application from going on here.
     """
     writable, other = control.writable, SOURCE if control.writable == NODE else NODE
     changed = False
-    for side, fenced in ((other, True), (writable, False)):
-        with migration.open(side, settings={"lock_timeout": "2s"}) as conn:
-            with conn.transaction():
-                changed |= switch(conn, tables(conn, migration.scope), fenced)
-    changed |= route.point(writable)
-    route.release()
+    try:
+        changed |= _set_fence(migration, other, True)
+    except CrossoverError as exc:
+        if exc.code not in UNREACHABLE:
+            raise
+    changed |= _set_fence(migration, writable, False)
+    try:
+        changed |= route.point(writable)
+    finally:  # a part that cannot be pointed meets the fence; the others must not wait for it
+        route.release()
     return changed
+
+
+def _set_fence(migration: Migration, side: str, enabled: bool) -> bool:
+    with migration.open(side, settings={"lock_timeout": "2s"}) as conn, conn.transaction():
+        return switch(conn, tables(conn, migration.scope), enabled, create=True)
 
 
 def take_back(migration: Migration, seen: Control, route: Route, by: str) -> Control:
@@ -150,15 +174,10 @@ def take_back(migration: Migration, seen: Control, route: Route, by: str) -> Con
 
     Whoever is slower finds the epoch taken and stops. Where the switch *was* committed, go on with the new side.
     """
+    migration.end_leases()
     with migration.open(SOURCE, settings={"lock_timeout": "2s"}) as conn:
         control = migration.control(conn)
         if control == seen:
             control = swap(conn, seen, seen.writable, by)
-    with migration.open(migration.old) as conn:  # a stalled process cannot let go of its locks by itself
-        conn.execute(
-            """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-               WHERE application_name = %s AND datname = current_database() AND usename = current_user""",
-            [migration.lease_name],
-        )
     agree(migration, control, route)
     return control

@@ -23,7 +23,7 @@ def next_step(phases: Mapping[str, Any], facts: Mapping[str, Any], control: Cont
         if phases.get("cutover", {}).get("status") != "done":
             return "ansible-playbook crossover.pgedge.cutover (it goes forward from the point of no return)"
         return "crossover.pgedge.finish closes the way back; crossover.pgedge.rollback takes it"
-    if facts.get("switched_back"):
+    if control is not None and control.switched_back:
         return "validate and cutover to go again; rollback -e crossover_rollback_remove=true"
     if failed:
         return f"ansible-playbook crossover.pgedge.{failed[-1]} (it goes on where it failed)"

@@ -21,7 +21,7 @@ _HELD, _OVER = b"H", b"O"
 class Watchdog:
     """Runs ``rescue`` in its own process when the hold lasts longer than ``window`` seconds or its owner dies."""
 
-    def __init__(self, rescue: Callable[[], object], window: float, tries_for: float = 60.0) -> None:
+    def __init__(self, rescue: Callable[[], object], window: float, tries_for: float = 3600.0) -> None:
         self.rescue = rescue
         self.window = window
         self.tries_for = tries_for

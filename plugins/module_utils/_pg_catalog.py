@@ -88,6 +88,23 @@ def tables(conn: Any, scope: Scope = Scope()) -> list[Table]:
     return [t for t in found if not {t.full_name, f"{t.schema}.{t.name}"} & excluded]
 
 
+_TABLE_OIDS = f"""
+SELECT c.oid::int8 AS oid, n.nspname AS schema, c.relname AS name
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND {_SCHEMA_FILTER} AND {_NOT_OF_EXTENSION}
+"""
+
+
+def table_oids(conn: Any, scope: Scope = Scope()) -> set[int]:
+    """The oids of what :func:`tables` returns, quickly: it looks at no sizes."""
+    excluded = set(scope.exclude_tables)
+    return {
+        row["oid"]
+        for row in conn.execute(_TABLE_OIDS, scope.parameters())
+        if not {qualified(row["schema"], row["name"]), f"{row['schema']}.{row['name']}"} & excluded
+    }
+
+
 def published_roots(all_tables: list[Table]) -> list[Table]:
     """What a publication names: permanent tables that are no partitions (a partitioned table brings its own)."""
     return [t for t in all_tables if t.parent is None and t.persistence == "p"]

@@ -79,6 +79,11 @@ options:
       - Keep the source in step after the switch, so that a rollback loses nothing.
     type: bool
     default: true
+  only_agree:
+    description:
+      - Switch nothing; only make fences and route agree with the control row, and release what is held.
+    type: bool
+    default: false
   hold_timeout:
     description: How long to wait in the pooler for transactions that are running, in seconds.
     type: float
@@ -227,9 +232,23 @@ def migration_of(runner: Runner) -> Migration:
     )
 
 
+def _check_limits(limits: Limits) -> None:
+    """The session with the locks says nothing while the route is held and while the other side drains."""
+    if limits.lease <= max(limits.hold, limits.drain):
+        raise CrossoverError(
+            f"lease ({limits.lease:g} s) must be longer than hold_timeout ({limits.hold:g} s) and drain_timeout "
+            f"({limits.drain:g} s): the server would end the session that holds the locks",
+            code="bad_option",
+            untouched="nothing was changed",
+            hint="raise crossover_lease too",
+        )
+
+
 def work(runner: Runner) -> Outcome:
     """Switch, or go forward from a switch that was begun, or find that there is nothing to do."""
+    params = runner.params
     migration = migration_of(runner)
+    _check_limits(migration.limits)
     conn = runner.connect(migration.logins[SOURCE])
     before = migration.control(conn)
     if runner.check:
@@ -246,7 +265,10 @@ def work(runner: Runner) -> Outcome:
     switch = Switch(migration, journal)
     changed = before.writable != migration.new
     try:
-        if changed:
+        if params["only_agree"]:
+            with journal.step("agree"):
+                changed = agree(migration, before, switch.route)
+        elif changed:
             switch.run()
         else:
             with journal.step("agree"):
@@ -258,7 +280,7 @@ def work(runner: Runner) -> Outcome:
         raise
     after = migration.control(conn)
     if changed:
-        _remember(journal, migration, after.epoch)
+        _remember(journal, migration)
     return Outcome(
         changed=changed,
         before={"writable": before.writable},
@@ -272,12 +294,8 @@ def work(runner: Runner) -> Outcome:
     )
 
 
-def _remember(journal: Journal, migration: Migration, epoch: int) -> None:
-    """A rollback after a cutover leaves everything in place for the next; the ledger knows that it happened."""
-    if migration.direction == "back":
-        journal.ledger.put("switched_back", {"epoch": epoch})
-    else:
-        journal.ledger.forget("switched_back")
+def _remember(journal: Journal, migration: Migration) -> None:
+    """The last switch in each direction, for the report."""
     if journal.hold_ms:
         journal.ledger.put(f"switch.{migration.direction}", {"hold_ms": journal.hold_ms, "steps": journal.as_list()})
 
@@ -309,6 +327,7 @@ def main() -> None:
             "exclude_tables": {"type": "list", "elements": "str", "default": []},
             "route": {"type": "dict", "default": {}, "options": route},
             "way_back": {"type": "bool", "default": True},
+            "only_agree": {"type": "bool", "default": False},
             **{name: {"type": "float", "default": value} for name, value in seconds.items()},
             "sequence_gap": {"type": "int", "default": 0},
         },

@@ -129,6 +129,11 @@ writable:
   type: str
   returned: state is started
   sample: source
+switched_back:
+  description: Whether the application has been on the node and is on the source again.
+  type: bool
+  returned: state is started
+  sample: false
 """
 
 from ..module_utils._ansible import Outcome, Runner, run_module, source_option
@@ -165,6 +170,7 @@ def begin(runner: Runner, ledger: Ledger) -> Outcome:
             "run": decision.run,
             "why": decision.why,
             "writable": control.writable if control else "",
+            "switched_back": bool(control and control.switched_back),
             "tables": [table.full_name for table in published_roots(tables(source, scope))],
         },
     )

@@ -43,7 +43,9 @@ class Lab:
         self.names = Names.of(source.name, "n1")
 
     def args(self, **more: Any) -> dict[str, Any]:
-        return {**self.target.login, "name": self.source.name, "source": self.source.login, **more}
+        # on a busy machine a module may take seconds to start: only one test is about transactions that are old
+        common = {"name": self.source.name, "source": self.source.login, "long_transaction": 120.0}
+        return {**self.target.login, **common, **more}
 
     def cutover(self, direction: str = "forward", check: bool = False, **more: Any) -> dict[str, Any]:
         return self.run("cutover", self.args(direction=direction, route=self.pooler.route, **more), check=check)
@@ -233,7 +235,7 @@ def test_transactions_that_would_hold_it_up_are_named(lab: Lab) -> None:
 
 def _until_waiting(lab: Lab) -> None:
     """Until the switch waits at the fence, with the pooler held."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while not int(lab.pooler.show()["paused"]):
         assert time.monotonic() < until
         time.sleep(0.01)
