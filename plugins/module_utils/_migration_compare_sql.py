@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Mapping, Optional, Sequence
 
 from ._migration_compare_columns import Column
-from ._migration_compare_hash import EXACT, FIRST_OWN, Pairing, as_text, expression, key_hash, key_text, mixed, row_hash
+from ._migration_compare_hash import DIRECT, EXACT, FIRST_OWN, Pairing, as_text, key_hash, key_text, mixed, row_hash
 from ._migration_compare_scope import SOURCE, Unit
 from ._pg_sql import quote_ident, quote_literal
 
@@ -58,10 +58,12 @@ class SideSql:
         self.filter = f"({unit.filter})" if unit.filter and side == SOURCE else ""
         self.columns = [self._column(p) for p in unit.pairings]
         self.keys = [self._column(p) for p in unit.keys]
-        self.hashes = [expression(column, p.form) for column, p in zip(self.columns, unit.pairings)]
-        self.row = row_hash(self.hashes)
-        by_name = {p.name: hashed for p, hashed in zip(unit.pairings, self.hashes)}
-        self.key = key_hash([key_text(k) if p.form == EXACT else by_name[p.name] for p, k in zip(unit.keys, self.keys)])
+        self.hashed = [(column, p.form) for column, p in zip(self.columns, unit.pairings)]
+        self.row = row_hash(self.hashed)
+        # keys are matched by value in either mode: a key 1.0 and a key 1.00 are one row, written differently
+        self.key = key_hash(
+            [(k, p.form if p.form != EXACT or p.retyped else DIRECT) for p, k in zip(unit.keys, self.keys)]
+        )
 
     def _column(self, pairing: Pairing) -> Column:
         return pairing.source if self.side == SOURCE else pairing.node
@@ -112,7 +114,7 @@ class SideSql:
                 f"FROM {self._hashed(Region(0), f', {_VERSION} AS v')} "
                 f"WHERE q.r = ANY ({text_array([k[0] for k in keys])}::int8[]) GROUP BY q.r"
             )
-        hashes = ", ".join(f"sum({mixed(row_hash([h]))})::text" for h in self.hashes)
+        hashes = ", ".join(f"sum({mixed(row_hash([h]))})::text" for h in self.hashed)
         what = f"{self._key_array()} AS k, count(*) AS n, ARRAY[{hashes}] AS c, sum({_VERSION})::text AS v"
         return f"SELECT {what} FROM {self._lookup(keys)} GROUP BY 1"
 
