@@ -109,6 +109,7 @@ class Lab:
 
 def reason(output: str) -> str:
     """What Ansible's output says of the failure, without what is around it."""
-    found = re.findall(r'^fatal: .*?"msg": "((?:[^"\\]|\\.)*)"', output, re.MULTILINE)
-    text = json.loads(f'"{found[-1]}"') if found else (output.strip().splitlines() or ["no output"])[-1]
+    said = re.findall(r'^(?:fatal|failed): .*?"msg": ("(?:[^"\\]|\\.)*")', output, re.MULTILINE)
+    errors = re.findall(r"^\[ERROR\]: (?:Task failed: )?(.*)", output, re.MULTILINE)
+    text: str = json.loads(said[-1]) if said else [*errors, *output.strip().splitlines(), "no output"][0]
     return text if text.endswith(".") else f"{text}."
