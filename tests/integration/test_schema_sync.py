@@ -439,12 +439,15 @@ def test_absent_refuses_what_it_did_not_create(awkward: Pair) -> None:
 
 def test_absent_refuses_when_the_node_is_writable(awkward: Pair) -> None:
     awkward.ok(["roles", "pre_data"])
-    awkward.source.sql(
-        f"""CREATE SCHEMA crossover; CREATE TABLE crossover.control (migration text, epoch bigint, writable text);
-            INSERT INTO crossover.control VALUES ('{awkward.source.name}', 2, 'node');
-            GRANT USAGE ON SCHEMA crossover TO crossover; GRANT SELECT ON crossover.control TO crossover""",
-        superuser=True,
-    )
+    from ansible_collections.crossover.pgedge.plugins.module_utils._migration_control import DDL
+
+    awkward.source.sql("CREATE SCHEMA crossover AUTHORIZATION crossover", superuser=True)
+    with awkward.source.connect() as conn:
+        conn.execute(DDL)
+        conn.execute(
+            "INSERT INTO crossover.control (migration, epoch, writable, changed_by) VALUES (%s, 2, 'node', 'test')",
+            [awkward.source.name],
+        )
     failed = awkward.sync(state="absent")
     assert failed["failed"] and failed["failure"]["code"] == "node_writable"
     assert awkward.target.sql("SELECT to_regclass('shop.customers') IS NOT NULL AS there") == [{"there": True}]

@@ -229,6 +229,11 @@ def test_carry_is_quick_and_never_repeats(source_db: Database, target_db: Databa
             times.append(time.perf_counter() - start)
         assert carry.last_pass() == {"sequences": 200, "moved": 0}
         rows = new.execute("SELECT nextval(n::regclass) AS v FROM unnest(%s::text[]) AS n", [names]).fetchall()
+        start = time.perf_counter()
+        for name in names:
+            old.execute(f"SELECT last_value FROM {name}").fetchone()
+        one_by_one = time.perf_counter() - start
     assert [row["v"] for row in rows] == [7 if i % 2 == 0 else -7 for i in range(200)]
-    print("last pass, ms:", [round(t * 1000, 1) for t in times])
-    assert min(times) < 0.025  # 7 ms on an idle machine; this one may be shared
+    print("last pass, ms:", [round(t * 1000, 1) for t in times], "reading one by one:", round(one_by_one * 1000, 1))
+    # 7 to 8 ms on a machine of its own; measured against what the same machine does at the same time
+    assert min(times) < one_by_one / 2
