@@ -37,8 +37,8 @@ def _script(name: str, limit: float) -> Gate:
 
 GATES = {
     "unit": Gate(("pytest", "tests/unit"), 300, pytest=True),
-    "integration": Gate(("pytest", "tests/integration"), 1500, pytest=True),
-    "molecule": Gate(("molecule", "test", "--scenario-name", "default"), 1200),
+    "integration": Gate(("pytest", "tests/integration"), 2700, pytest=True),
+    "molecule": Gate(("molecule", "test", "--scenario-name", "default"), 1800),
     "lint": _script("lint", 900),
     "sanity": _script("sanity", 900),
     "docs-lint": _script("docs", 300),
