@@ -63,7 +63,7 @@ def test_info(notebook: Notebook) -> None:
     empty = notebook.call("migration_info")
     assert not empty["exists"] and empty["writable"] == "" and "there is none" in empty["screen"][0]
     notebook.call(phase="assess")
-    notebook.call(phase="assess", state="failed", message="it broke\nbadly")
+    notebook.call(phase="assess", state="failed", reason="it broke\nbadly")
     found = notebook.call("migration_info", steps=True)
     assert found["exists"] and found["phases"]["assess"]["status"] == "failed"
     text = "\n".join(found["screen"])
