@@ -25,7 +25,7 @@ class Writers:
         self.side = side
         self.failed: list[str] = []
         self.over = threading.Event()
-        self.threads = [threading.Thread(target=self.write) for _ in range(count)]
+        self.threads = [threading.Thread(target=self.write) for number in range(count)]
 
     def __enter__(self) -> Writers:
         for thread in self.threads:

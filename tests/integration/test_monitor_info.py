@@ -11,12 +11,11 @@ import sys
 import time
 
 import pytest
+from ansible_collections.crossover.pgedge.plugins.module_utils._migration_control import DDL
 from support.collection import module_environment
 from support.database import _conninfo
 
 TABLE = "CREATE TABLE t (id bigint PRIMARY KEY, x text)"
-CONTROL = """CREATE SCHEMA crossover; CREATE TABLE crossover.control (migration text PRIMARY KEY, epoch bigint NOT NULL,
-    writable text NOT NULL, changed_at timestamptz DEFAULT now(), changed_by text NOT NULL)"""
 
 
 def link(publisher, subscriber, name):
@@ -35,8 +34,11 @@ def both(source_db, target_db):
     """A table on both sides, and the control row."""
     for db in (source_db, target_db):
         db.as_owner(TABLE)
-    source_db.sql(CONTROL)
-    source_db.sql("INSERT INTO crossover.control VALUES ('shop', 1, 'source', now(), 'test')")
+    source_db.sql("CREATE SCHEMA crossover")
+    source_db.sql(DDL)
+    source_db.sql(
+        "INSERT INTO crossover.control (migration, epoch, writable, changed_by) VALUES ('shop', 1, 'source', 'test')"
+    )
     return source_db, target_db
 
 

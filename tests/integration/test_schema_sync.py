@@ -501,6 +501,15 @@ def test_the_role_prepare(awkward: Pair, tmp_path: Path) -> None:
             assert secret not in output
 
 
+@pytest.fixture
+def bypassing(awkward: Pair) -> Iterator[None]:
+    """The role is the cluster's: what other tests see of it is as before."""
+    awkward.source.sql("ALTER ROLE crossover BYPASSRLS", superuser=True)
+    yield
+    awkward.source.sql("ALTER ROLE crossover NOBYPASSRLS", superuser=True)
+
+
+@pytest.mark.usefixtures("bypassing")
 def test_a_subscription_rests_meanwhile(awkward: Pair) -> None:
     """An apply worker that waits for a lock longer than wal_sender_timeout loses its connection: see Pause."""
     source, target = awkward.source, awkward.target
@@ -508,7 +517,6 @@ def test_a_subscription_rests_meanwhile(awkward: Pair) -> None:
     awkward.ok(["roles", "pre_data", "keys"])
     source.sql(f"CREATE PUBLICATION {name} FOR TABLE shop.customers, shop.orders", superuser=True)
     dsn = source.dsn.replace("'", "''")
-    source.sql("ALTER ROLE crossover BYPASSRLS", superuser=True)
     target.sql(f"CREATE SUBSCRIPTION {name} CONNECTION '{dsn}' PUBLICATION {name} WITH (disable_on_error = true)")
 
     def state() -> list[dict[str, Any]]:
