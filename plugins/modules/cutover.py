@@ -204,6 +204,7 @@ from ..module_utils._migration_names import Names
 from ..module_utils._migration_rehearsal import rehearse
 from ..module_utils._migration_route import make_route
 from ..module_utils._migration_sides import Limits, Migration, agree
+from ..module_utils._migration_turn import take_turn
 from ..module_utils._pg_catalog import Scope
 
 
@@ -261,6 +262,7 @@ def work(runner: Runner) -> Outcome:
             warnings=[f"would not switch now: {problem}" for problem in found["problems"]],
         )
     notebook = runner.connect(migration.logins[NODE], settings={"synchronous_commit": "off"})
+    take_turn(notebook, migration.name, "cutover" if migration.direction == "forward" else "rollback")
     journal = Journal(Ledger(notebook, migration.name), "cutover" if migration.direction == "forward" else "rollback")
     switch = Switch(migration, journal)
     changed = before.writable != migration.new

@@ -81,7 +81,18 @@ def test_a_whole_migration_there_and_back(inventory: Inventory, source_db: Datab
     assert ok(inventory.play("migrate")).changed == 0, "after the switch there is nothing left to build"
     ok(inventory.play("validate", crossover_validate_force=True))
 
+    # the application is developed further while the way back is open
+    target_db.sql("CREATE TABLE shop.note (id int PRIMARY KEY, text text); INSERT INTO shop.note VALUES (1, 'one')")
+    refused = inventory.play("rollback")
+    assert refused.rc != 0 and "missing on the source: shop.note" in refused.failure, refused.output
+    assert "pg_dump" in refused.failure and "the node is writable" in ok(inventory.play("status")).output
+    source_db.as_owner("CREATE TABLE shop.note (id int PRIMARY KEY, text text)")
+    assert ok(inventory.play("replicate")).changed
+    assert ok(inventory.play("replicate")).changed == 0
+    target_db.sql("INSERT INTO shop.note VALUES (2, 'two')")
+
     ok(inventory.play("rollback"))
+    assert source_db.sql("SELECT count(*) AS n FROM shop.note")[0]["n"] == 2
     assert ok(inventory.play("rollback")).changed == 0
     assert source_db.sql("SELECT count(*) AS n FROM shop.customer WHERE name = 'written on the node'")[0]["n"] == 1
     source_db.sql("INSERT INTO shop.customer (name) VALUES ('written on the source')")
@@ -160,6 +171,9 @@ def test_no_secret_in_any_output(inventory: Inventory, source_db: Database, targ
     plays = [inventory.play("migrate", "-vvv", "--diff"), inventory.play("status", "-vvvv")]
     plays.append(inventory.play("cutover", "-vvv", "--diff", crossover_cutover=source_db.name))
     plays.append(inventory.play("rollback", "-vvv", "--diff"))
+    plays.append(inventory.play("rollback", "-vvv", "--diff", crossover_rollback_remove=True))
+    plays.append(inventory.play("migrate", "-vvv", "--diff", crossover_cutover=source_db.name))
+    plays.append(inventory.play("finish", "-vvvv", "--diff", crossover_finish=source_db.name))
     for play in plays:
         ok(play)
         for secret in secrets:

@@ -42,6 +42,7 @@ EQUAL = {"status": "done", "age": 10.0, "summary": {"verdict": "equal"}}
         ("cutover", Known(done("cutover"), control=NODE), False, "nothing to cut over"),
         ("cutover", Known({"cutover": {"status": "failed"}}, control=NODE), True, "goes forward"),
         ("replicate", Known(done("prepare"), control=NODE), False, "has been switched"),
+        ("replicate", Known(done("cutover"), control=NODE), True, "taken into the way back"),
         ("validate", Known(done("replicate"), control=NODE), True, "every gate"),
         ("finish", Known(done("cutover"), control=SOURCE), False, "the source is writable"),
         ("finish", Known(done("cutover"), control=NODE), True, "every gate"),
