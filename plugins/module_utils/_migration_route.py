@@ -53,6 +53,9 @@ class Route(Protocol):
     def release(self) -> None:
         """Let transactions through again. Idempotent."""
 
+    def leave(self, check: bool) -> bool:
+        """Take away what the route has set on the sides, when the migration ends; says whether there was anything."""
+
     def where(self) -> list[dict[str, Any]]:
         """For each part of the route: name, side (or None), held."""
 
@@ -72,6 +75,10 @@ class NoRoute:
 
     def release(self) -> None:
         """Nothing to release."""
+
+    def leave(self, check: bool) -> bool:
+        """Nothing was set."""
+        return False
 
     def where(self) -> list[dict[str, Any]]:
         """Nothing is known."""
@@ -131,18 +138,24 @@ class LibpqRoute:
 
     def point(self, side: str) -> bool:
         """The other side first, so that a client never finds two that are writable."""
-        changed = False
-        for name in sorted(self.logins, key=lambda n: n == side):
-            wanted = name != side
-            state = self._read_only(name)
-            for role in (r for r in self.roles if state.get(r, False) != wanted):
+        return any([self._set(name, name != side) for name in sorted(self.logins, key=lambda n: n == side)])
+
+    def leave(self, check: bool) -> bool:
+        """Nobody is read-only any more."""
+        return any([self._set(name, False, check) for name in self.logins])
+
+    def _set(self, name: str, wanted: bool, check: bool = False) -> bool:
+        """Make the roles read-only on this side, or not; says whether that changes anything."""
+        state = self._read_only(name)
+        differ = [role for role in self.roles if role in state and state[role] != wanted]
+        if not check:
+            for role in differ:
                 with connect(self.logins[name]) as conn:
                     database = quote_ident(conn.info.dbname)
                     what = "SET default_transaction_read_only = on" if wanted else "RESET default_transaction_read_only"
                     conn.execute(f"SET ROLE {quote_ident(role)}")
                     conn.execute(f"ALTER ROLE {quote_ident(role)} IN DATABASE {database} {what}")
-                changed = True
-        return changed
+        return bool(differ)
 
     def release(self) -> None:
         """Nothing is held."""

@@ -234,6 +234,10 @@ class PgBouncerRoute:
         """Resume every pooler; one that fails does not keep the others held."""
         self._each(lambda pooler: pooler.resume())
 
+    def leave(self, check: bool) -> bool:
+        """Nothing was set on the sides; the poolers stay where they point."""
+        return False
+
     def _each(self, act: Callable[[Pooler], Any]) -> list[Any]:
         """Do it with all of them, then raise the first failure."""
         done: list[Any] = []

@@ -84,6 +84,12 @@ options:
       - Switch nothing; only make fences and route agree with the control row, and release what is held.
     type: bool
     default: false
+  only_leave:
+    description:
+      - Switch nothing; only take away what the route V(libpq) has set for the application's roles, on both sides. For
+        the end of a migration.
+    type: bool
+    default: false
   hold_timeout:
     description: How long to wait in the pooler for transactions that are running, in seconds.
     type: float
@@ -160,7 +166,7 @@ RETURN = r"""
 writable:
   description: The side that is writable now.
   type: str
-  returned: always
+  returned: not O(only_leave)
   sample: node
 hold_ms:
   description: How long the route was held, in milliseconds, as the module saw it.
@@ -250,6 +256,8 @@ def work(runner: Runner) -> Outcome:
     params = runner.params
     migration = migration_of(runner)
     _check_limits(migration.limits)
+    if params["only_leave"]:
+        return Outcome(changed=migration.make_route().leave(runner.check))
     conn = runner.connect(migration.logins[SOURCE])
     before = migration.control(conn)
     if runner.check:
@@ -330,10 +338,12 @@ def main() -> None:
             "route": {"type": "dict", "default": {}, "options": route},
             "way_back": {"type": "bool", "default": True},
             "only_agree": {"type": "bool", "default": False},
+            "only_leave": {"type": "bool", "default": False},
             **{name: {"type": "float", "default": value} for name, value in seconds.items()},
             "sequence_gap": {"type": "int", "default": 0},
         },
         work,
+        mutually_exclusive=[("only_agree", "only_leave")],
     )
 
 
