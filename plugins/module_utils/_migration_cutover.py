@@ -35,6 +35,16 @@ from ._migration_watchdog import Watchdog
 from ._pg_catalog import table_oids
 from ._pg_connect import driver, sql_error
 from ._replication_barrier import Barrier
+from ._replication_lag import subscription_state
+
+
+def unfinished(migration: Migration, control: Control) -> bool:
+    """Whether the last switch, the other way, ended before replication had turned round: what feeds us rests."""
+    if not control.crossings:
+        return False
+    with migration.open(migration.feed.subscriber) as conn:
+        state = subscription_state(conn, migration.feed.subscription)
+        return state is not None and not state["enabled"]
 
 
 class Switch:
@@ -53,6 +63,8 @@ class Switch:
     def run(self) -> None:
         """Switch sides. Raises CrossoverError with the old side writable, or after the point of no return the new."""
         seen = self._read_control()
+        if unfinished(self.m, seen):
+            Switch(self.m.turned(), self.journal).finish()
         watchdog = Watchdog(lambda: self._rescue(seen), self.m.limits.window)
         watchdog.start()  # forked before any connection is opened
         try:
@@ -115,9 +127,9 @@ class Switch:
         m = self.m
         check_tables(m, {side: self.conn[side] for side in (SOURCE, NODE)})
         self.lease = Lease(self.conn["lease"], m.tables[m.old], m.limits.lease)
-        self._lock(self.lease.quiet, 10.0, m.old)
+        self._lock(self.lease.quiet, m.limits.quiet, m.old)
         lift = Lease(self.conn["lift"], m.tables[m.new], m.limits.window + m.limits.lease)
-        self._lock(lift.quiet, 10.0, m.new)
+        self._lock(lift.quiet, m.limits.quiet, m.new)
         if m.control(self.conn[SOURCE]) != seen:
             raise EpochTaken(m.name)
 
@@ -186,6 +198,8 @@ class Switch:
         if not held:
             watchdog.over()
             self._drop_slot()
+            if isinstance(exc, CrossoverError) and not isinstance(exc, EpochTaken):
+                exc.untouched = exc.untouched or f"nothing was held: the {self.m.old} is writable, as it was"
             return
         try:
             control = self._rescue(seen)
@@ -247,14 +261,15 @@ class Switch:
                 f"a lock on all tables was not to be had within {timeout:g} s: {self._blockers(side)}",
                 code="fence_timeout",
                 server=str(self.m.logins[side]),
-                hint="end or wait for that transaction, or raise crossover_fence_timeout",
+                hint="end it or wait for its end" + (", or raise crossover_fence_timeout" if self.journal.held else ""),
             ) from None
         except driver().Error as exc:
             raise sql_error(exc, self.m.logins[side], "the tables could not be locked", code="fence_failed") from None
 
     def _blockers(self, side: str) -> str:
         rows = self.conn[side].execute(
-            """SELECT DISTINCT l.pid, a.usename, a.state, l.relation::regclass::text AS relation
+            """SELECT DISTINCT l.pid, coalesce(a.usename, a.backend_type) AS usename, a.state,
+                      l.relation::regclass::text AS relation
                FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
                WHERE l.relation = ANY (%s::oid[]) AND l.granted AND l.pid <> ALL (%s)
                  AND l.mode NOT IN ('AccessShareLock', 'RowShareLock') LIMIT 3""",

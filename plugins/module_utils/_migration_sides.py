@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Mapping
 
 from ._errors import CrossoverError
@@ -38,6 +38,7 @@ class Link:
 class Limits:
     """Deadlines in seconds. ``lease`` must be longer than any wait during which its session says nothing."""
 
+    quiet: float = 10.0
     hold: float = 2.0
     fence: float = 1.0
     drain: float = 2.0
@@ -91,6 +92,10 @@ class Migration:
     def opposite(self) -> Link | None:
         """What feeds the old side after the switch; None where the operator gave up the way back."""
         return self.links[self.new] if self.way_back or self.direction == "back" else None
+
+    def turned(self) -> Migration:
+        """The same migration in the other direction."""
+        return replace(self, direction="back" if self.direction == "forward" else "forward", tables={})
 
     def open(self, side: str, **how: Any) -> Any:
         """A connection to a side."""
