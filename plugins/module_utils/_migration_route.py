@@ -138,11 +138,13 @@ class LibpqRoute:
 
     def point(self, side: str) -> bool:
         """The other side first, so that a client never finds two that are writable."""
-        return any([self._set(name, name != side) for name in sorted(self.logins, key=lambda n: n == side)])
+        changed = [self._set(name, name != side) for name in sorted(self.logins, key=lambda n: n == side)]
+        return any(changed)  # never any() of a generator: it would stop at the first that changed
 
     def leave(self, check: bool) -> bool:
         """Nobody is read-only any more."""
-        return any([self._set(name, False, check) for name in self.logins])
+        changed = [self._set(name, False, check) for name in self.logins]
+        return any(changed)
 
     def _set(self, name: str, wanted: bool, check: bool = False) -> bool:
         """Make the roles read-only on this side, or not; says whether that changes anything."""

@@ -117,6 +117,24 @@ def test_rollback_before_the_cutover_removes_everything(
     assert rows(source_db) == rows(target_db)
 
 
+def test_a_node_that_is_gone_for_good(inventory: Inventory, source_db: Database, target_db: Database) -> None:
+    for phase in ("assess", "prepare", "replicate"):
+        ok(inventory.play(phase))
+    target_db.cluster.stop()
+    try:
+        seen = ok(inventory.play("status")).output
+        assert "the node cannot be reached" in seen and "crossover_rollback_source_only" in seen, seen
+        refused = inventory.play("rollback")
+        assert refused.rc != 0 and leftovers(source_db)["slots"] == 1
+        gone = {"crossover_rollback_source_only": True}
+        assert ok(inventory.play("rollback", "--check", **gone)).changed and leftovers(source_db)["slots"] == 1
+        ok(inventory.play("rollback", **gone))
+        assert leftovers(source_db) == NOTHING
+        assert ok(inventory.play("rollback", **gone)).changed == 0
+    finally:
+        target_db.cluster.start()
+
+
 @pytest.mark.parametrize("phase", ["prepare", "replicate", "validate", "benchmark", "cutover", "monitor", "finish"])
 def test_out_of_order(inventory: Inventory, source_db: Database, target_db: Database, phase: str) -> None:
     play = inventory.play(phase, crossover_cutover=source_db.name, crossover_finish=source_db.name)
