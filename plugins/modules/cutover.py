@@ -114,6 +114,10 @@ options:
     description: How long the other side may be behind before anything is held, in seconds.
     type: float
     default: 60.0
+  verify_timeout:
+    description: How long a canary row may take to the old side after the switch, in seconds.
+    type: float
+    default: 30.0
   long_transaction:
     description: A transaction that is open for longer than this many seconds stops the cutover before it begins.
     type: float
@@ -213,6 +217,18 @@ from ..module_utils._migration_sides import Limits, Migration, agree
 from ..module_utils._migration_turn import take_turn
 from ..module_utils._pg_catalog import Scope
 
+# option: the deadline that it sets
+SECONDS = {
+    "hold_timeout": "hold",
+    "fence_timeout": "fence",
+    "drain_timeout": "drain",
+    "window_timeout": "window",
+    "lease": "lease",
+    "catch_up_timeout": "catch_up",
+    "verify_timeout": "verify",
+    "long_transaction": "long_transaction",
+}
+
 
 def migration_of(runner: Runner) -> Migration:
     """The options as the domain wants them."""
@@ -226,13 +242,7 @@ def migration_of(runner: Runner) -> Migration:
         names=Names.of(p["name"], p["node"]),
         scope=Scope(tuple(p["schemas"]) or None, tuple(p["exclude_tables"])),
         limits=Limits(
-            hold=p["hold_timeout"],
-            fence=p["fence_timeout"],
-            drain=p["drain_timeout"],
-            window=p["window_timeout"],
-            lease=p["lease"],
-            catch_up=p["catch_up_timeout"],
-            long_transaction=p["long_transaction"],
+            **{field: p[option] for option, field in SECONDS.items()},
             sequence_gap=p["sequence_gap"],
         ),
         way_back=p["way_back"],
@@ -312,15 +322,6 @@ def _remember(journal: Journal, migration: Migration) -> None:
 
 def main() -> None:
     """Entry point."""
-    seconds = {
-        "hold_timeout": 2.0,
-        "fence_timeout": 1.0,
-        "drain_timeout": 2.0,
-        "window_timeout": 4.0,
-        "lease": 3.0,
-        "catch_up_timeout": 60.0,
-        "long_transaction": 5.0,
-    }
     route = {
         "type": {"type": "str", "default": "none", "choices": ["pgbouncer", "libpq", "none"]},
         "poolers": {"type": "list", "elements": "dict", "default": []},
@@ -339,7 +340,7 @@ def main() -> None:
             "way_back": {"type": "bool", "default": True},
             "only_agree": {"type": "bool", "default": False},
             "only_leave": {"type": "bool", "default": False},
-            **{name: {"type": "float", "default": value} for name, value in seconds.items()},
+            **{option: {"type": "float", "default": getattr(Limits, field)} for option, field in SECONDS.items()},
             "sequence_gap": {"type": "int", "default": 0},
         },
         work,
