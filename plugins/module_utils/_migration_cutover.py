@@ -66,7 +66,7 @@ class Switch:
         if unfinished(self.m, seen):
             Switch(self.m.turned(), self.journal).finish()
         watchdog = Watchdog(lambda: self._rescue(seen), self.m.limits.window)
-        watchdog.start()  # forked before any connection is opened
+        watchdog.start()  # before the sessions of the switch are opened; it closes those that the module has
         try:
             self._ready(seen)
             watchdog.held()
