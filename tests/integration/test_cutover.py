@@ -10,9 +10,11 @@ import signal
 import time
 from typing import Any
 
+import psycopg
 import pytest
 from support.database import Database
-from support.pooler import Pooler, binary
+from support.pooler import ADMIN, Pooler, binary
+from support.pooler import PASSWORD as ADMIN_PASSWORD
 from support.switch import PASSWORD, PooledLab, check_nothing_lost, ended, wait_equal
 from support.writers import Writers
 
@@ -84,6 +86,19 @@ def test_transactions_that_would_hold_it_up_are_named(lab: PooledLab) -> None:
         result
     )
     lab.source.sql("ROLLBACK PREPARED 'left over'", superuser=True)
+
+
+def test_what_a_dead_runner_left_held_goes_on_before_anything_is_checked(lab: PooledLab) -> None:
+    """A runner that loses its power takes its watchdog with it."""
+    admin = {"dbname": "pgbouncer", "user": ADMIN, "password": ADMIN_PASSWORD, "autocommit": True}
+    with psycopg.connect(host="127.0.0.1", port=lab.pooler.port, **admin) as conn:
+        conn.execute(f"PAUSE {lab.source.name}")
+    with _session(lab.source) as conn:
+        conn.execute("INSERT INTO shop.part VALUES (1, '2021-01-01')")
+        time.sleep(0.3)
+        result = lab.cutover(long_transaction=0.2)
+    assert result["failed"] and result["failure"]["code"] == "long_transactions", result
+    assert not int(lab.pooler.show()["paused"]), "the application waits although nothing is switched"
 
 
 def _until_waiting(lab: PooledLab) -> None:

@@ -49,6 +49,7 @@ EQUAL = {"status": "done", "age": 10.0, "summary": {"verdict": "equal"}}
         ("finish", Known(done("cutover"), control=NODE), True, "every gate"),
         ("rollback", Known(ledger=False), False, "no migration"),
         ("rollback", Known(control=SOURCE, ledger=False), True, "every gate"),
+        ("rollback", Known(control=NODE, ledger=False), False, "finish has closed the way back"),
         ("rollback", Known(done("assess")), True, "every gate"),
     ],
 )
