@@ -82,7 +82,7 @@ class Watchdog:
 
     def _act(self) -> None:
         """Keep trying: the source or the pooler may be away for a moment."""
-        until = time.monotonic() + self.tries_for
+        until, pause = time.monotonic() + self.tries_for, 0.2
         while True:
             try:
                 self.rescue()
@@ -90,4 +90,5 @@ class Watchdog:
             except Exception:  # pylint: disable=broad-except
                 if time.monotonic() > until:
                     return
-                time.sleep(0.2)
+                time.sleep(pause)
+                pause = min(pause * 1.05, 2.0)

@@ -212,8 +212,9 @@ from ..module_utils._migration_journal import Journal
 from ..module_utils._migration_ledger import Ledger
 from ..module_utils._migration_names import Names
 from ..module_utils._migration_rehearsal import rehearse
+from ..module_utils._migration_rescue import agree
 from ..module_utils._migration_route import make_route
-from ..module_utils._migration_sides import Limits, Migration, agree
+from ..module_utils._migration_sides import Limits, Migration
 from ..module_utils._migration_turn import take_turn
 from ..module_utils._pg_catalog import Scope
 
@@ -296,7 +297,7 @@ def work(runner: Runner) -> Outcome:
             switch.finish()
             changed |= any(step.detail.get("changed") for step in journal.steps)
     except CrossoverError as exc:
-        exc.data.update(steps=journal.as_list(), writable=migration.control(conn).writable)
+        exc.data.update(steps=journal.as_list(), table=journal.as_table(), writable=_writable(migration, conn))
         raise
     after = migration.control(conn)
     if changed:
@@ -312,6 +313,14 @@ def work(runner: Runner) -> Outcome:
             "table": journal.as_table(),
         },
     )
+
+
+def _writable(migration: Migration, conn: Any) -> str:
+    """For a failure: what the control row says, if it can be read."""
+    try:
+        return migration.control(conn).writable
+    except Exception:  # pylint: disable=broad-except
+        return "unknown"  # the failure on its way out says more
 
 
 def _remember(journal: Journal, migration: Migration) -> None:

@@ -125,7 +125,7 @@ from ..module_utils._errors import CrossoverError
 from ..module_utils._migration_control import read
 from ..module_utils._migration_ledger import Ledger
 from ..module_utils._migration_names import Names
-from ..module_utils._migration_sides import UNREACHABLE
+from ..module_utils._migration_route import UNREACHABLE
 from ..module_utils._migration_status import screen
 from ..module_utils._replication_lag import slot_state, subscription_state
 
@@ -166,7 +166,11 @@ def without_node(runner: Runner, problem: CrossoverError) -> Outcome:
     place, sub = slot_state(source, names.slot), subscription_state(source, names.back_subscription)
     side = control.writable if control else "source"
     kept = f", its slot {names.slot} holds {place['lag_bytes'] / 1048576:.1f} MiB of WAL on the source" if place else ""
-    lines = [f"migration {params['name']}: the {side} is writable", f"  the node cannot be reached{kept}", f"  {problem}"]
+    lines = [
+        f"migration {params['name']}: the {side} is writable",
+        f"  the node cannot be reached{kept}",
+        f"  {problem}",
+    ]
     if place and side == "source":
         lines.append("  a node that is gone for good: crossover.pgedge.rollback -e crossover_rollback_source_only=true")
     return Outcome(
@@ -177,7 +181,11 @@ def without_node(runner: Runner, problem: CrossoverError) -> Outcome:
             "epoch": control.epoch if control else 0,
             "names": names.as_dict(),
             "screen": lines,
-            **{"phases": {}, "facts": {}, "steps": [], "links": {}, "progress": []},
+            "phases": {},
+            "facts": {},
+            "steps": [],
+            "links": {},
+            "progress": [],
         },
         warnings=[str(problem)],
     )

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.database import Database
 from support.play import Inventory
 from support.pooler import binary
 from support.switch import PooledLab, Stop, check_nothing_lost, wait_equal
@@ -122,7 +122,7 @@ def test_the_other_way_at_once(lab: PooledLab, first: str) -> None:
     wait_equal(lab)
 
 
-def left(side: Any) -> dict[str, Any]:
+def left(side: Database) -> int:
     """What a migration could have left on one side."""
     return side.sql(
         """SELECT (SELECT count(*) FROM pg_namespace WHERE nspname ~ '^crossover')
