@@ -90,7 +90,7 @@ def test_transactions_that_would_hold_it_up_are_named(lab: PooledLab) -> None:
 
 def test_what_a_dead_runner_left_held_goes_on_before_anything_is_checked(lab: PooledLab) -> None:
     """A runner that loses its power takes its watchdog with it."""
-    admin = {"dbname": "pgbouncer", "user": ADMIN, "password": ADMIN_PASSWORD, "autocommit": True}
+    admin: dict[str, Any] = {"dbname": "pgbouncer", "user": ADMIN, "password": ADMIN_PASSWORD, "autocommit": True}
     with psycopg.connect(host="127.0.0.1", port=lab.pooler.port, **admin) as conn:
         conn.execute(f"PAUSE {lab.source.name}")
     with _session(lab.source) as conn:
