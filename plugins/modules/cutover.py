@@ -168,7 +168,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 writable:
-  description: The side that is writable now.
+  description: The side that is writable now; V(unknown) in a failure where the source could not be asked.
   type: str
   returned: not O(only_leave)
   sample: node
