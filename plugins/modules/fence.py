@@ -128,7 +128,7 @@ def work(runner: Runner) -> Outcome:
     control = read(conn, params["name"])
     if params["state"] == "absent" and params["expect"] and control and control.writable != params["expect"]:
         raise CrossoverError(
-            f"the control row says that the {control.writable} is the writable side, expected was the {params['expect']}",
+            f"by the control row the {control.writable} is the writable side, expected was the {params['expect']}",
             code="epoch_taken",
             server=str(login),
             untouched="the fence and the control row stay",
