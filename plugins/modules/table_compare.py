@@ -172,8 +172,8 @@ EXAMPLES = r"""
 RETURN = r"""
 state:
   description:
-    - A name for the copy that was compared. It changes when tables are copied or sides are switched; empty where nothing
-      is replicated.
+    - A name for the copy that was compared. It changes when tables are copied or sides are switched.
+    - Empty where nothing is replicated.
   type: str
   returned: success
   sample: 0 16432 5f1c3ac1e0b9b4a4b1cf1b1a4f2c7a55

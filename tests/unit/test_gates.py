@@ -42,7 +42,9 @@ EQUAL = {"status": "done", "age": 10.0, "summary": {"verdict": "equal"}}
         ("cutover", Known({"validate": EQUAL}, control=SOURCE), True, "every gate"),
         (
             "cutover",
-            Known({"validate": {**EQUAL, "summary": {"verdict": "equal", "state": "0 1"}}}, control=SOURCE, state="0 2"),
+            Known(
+                {"validate": {**EQUAL, "summary": {"verdict": "equal", "state": "0 1"}}}, control=SOURCE, state="0 2"
+            ),
             False,
             "since the last validation",
         ),
