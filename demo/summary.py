@@ -15,9 +15,13 @@ WRONG = ("lost", "duplicated", "phantom", "incomplete")  # incomplete: half a tr
 
 
 def missed(report: dict[str, Any], route: str) -> list[str]:
-    """The targets that were not met."""
+    """The targets that were not met. A demo in which nothing was written or compared has met none."""
     done, compare = report["acknowledged"], report["compare"]
     wrong = [f"{done[key]} {key}" for key in WRONG if done[key]]
+    if not done["ok"]:
+        wrong.append("no write was acknowledged")
+    if not all(run["tables"] and run["rows"] for run in compare["runs"]):
+        wrong.append("a comparison compared nothing")
     if not report["sum"]["constant"]:
         wrong.append(f"the sum of all balances is {report['sum']['found']} and was {report['sum']['expected']}")
     if compare["differences"]:

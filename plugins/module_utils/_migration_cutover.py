@@ -17,6 +17,7 @@ from typing import Any
 
 from ._errors import CrossoverError
 from ._migration_control import NODE, SOURCE, Control, EpochTaken, swap
+from ._migration_deadline import time_limit, together
 from ._migration_fence import Lease, switch
 from ._migration_journal import Journal
 from ._migration_links import (
@@ -29,12 +30,25 @@ from ._migration_links import (
     stop_link,
     verify_link,
 )
+from ._migration_rescue import Rescue, agree
 from ._migration_sequences import Carry
-from ._migration_sides import Migration, agree, take_back
+from ._migration_sides import Migration
 from ._migration_watchdog import Watchdog
 from ._pg_catalog import table_oids
 from ._pg_connect import driver, sql_error
 from ._replication_barrier import Barrier
+from ._replication_lag import subscription_state
+
+_GRACE = 0.5  # seconds after the window; by then the watchdog has acted
+
+
+def unfinished(migration: Migration, control: Control) -> bool:
+    """Whether the last switch, the other way, ended before replication had turned round: what feeds us rests."""
+    if not control.crossings:
+        return False
+    with migration.open(migration.feed.subscriber) as conn:
+        state = subscription_state(conn, migration.feed.subscription)
+        return state is not None and not state["enabled"]
 
 
 class Switch:
@@ -53,22 +67,38 @@ class Switch:
     def run(self) -> None:
         """Switch sides. Raises CrossoverError with the old side writable, or after the point of no return the new."""
         seen = self._read_control()
-        watchdog = Watchdog(lambda: self._rescue(seen), self.m.limits.window)
-        watchdog.start()  # forked before any connection is opened
+        self._let_go(seen)
+        if unfinished(self.m, seen):
+            Switch(self.m.turned(), self.journal).finish()
+        rescue = Rescue(self.m, seen)
+        watchdog = Watchdog(rescue, self.m.limits.window)
+        watchdog.start()  # before the sessions of the switch are opened; it closes those that the module has
         try:
             self._ready(seen)
             watchdog.held()
-            self._window(seen)
+            with time_limit(self.m.limits.window + _GRACE, self._stuck):
+                self._window(seen)
             watchdog.over()
         except BaseException as exc:
-            self._back_out(seen, exc, watchdog)
-            raise
+            told = self._told(exc)
+            self._back_out(rescue, told, watchdog)
+            raise told from None
         finally:
             self._close()
         self.finish()
 
     def finish(self) -> None:
         """After the point of no return: replication turns round. Also what a rerun does. Idempotent."""
+        try:
+            self._turn_round()
+        except Exception as exc:
+            told = self._told(exc)
+            if isinstance(told, CrossoverError):
+                told.untouched = f"the {self.m.new} is writable and the application goes on there"
+                told.hint = told.hint or "run the playbook again: replication has not turned round yet"
+            raise told from None
+
+    def _turn_round(self) -> None:
         m, step = self.m, self.journal.step
         with step("stop_feed") as detail:
             detail["changed"] = stop_link(m, m.feed)
@@ -115,9 +145,9 @@ class Switch:
         m = self.m
         check_tables(m, {side: self.conn[side] for side in (SOURCE, NODE)})
         self.lease = Lease(self.conn["lease"], m.tables[m.old], m.limits.lease)
-        self._lock(self.lease.quiet, 10.0, m.old)
+        self._lock(self.lease.quiet, m.limits.quiet, m.old)
         lift = Lease(self.conn["lift"], m.tables[m.new], m.limits.window + m.limits.lease)
-        self._lock(lift.quiet, 10.0, m.new)
+        self._lock(lift.quiet, m.limits.quiet, m.new)
         if m.control(self.conn[SOURCE]) != seen:
             raise EpochTaken(m.name)
 
@@ -179,42 +209,71 @@ class Switch:
 
     # -- when something fails ----------------------------------------------------------------------------------------
 
-    def _back_out(self, seen: Control, exc: BaseException, watchdog: Watchdog) -> None:
+    def _told(self, exc: BaseException) -> BaseException:
+        """An error of the driver as a sentence that names the step, and the server if it is the one that has gone."""
+        if not isinstance(exc, driver().Error):
+            return exc
+        m, step = self.m, self.journal.steps[-1].name if self.journal.steps else "begin"
+        conns = {**self.conn, "notebook": self.journal.ledger.conn}
+        sides = {"lease": m.old, "lift": m.new, "notebook": NODE}
+        gone = [sides.get(name, name) for name, conn in conns.items() if conn.closed]
+        server, hint = str(m.logins[gone[0]]) if gone else "", "look after the server, then run the playbook again"
+        return sql_error(exc, server, f"the step {step} failed", code="step_failed", hint=hint)
+
+    def _stuck(self) -> CrossoverError:
+        """The window is long over, and the watchdog has acted by now: this process waits for who does not answer."""
+        return CrossoverError(
+            f"a server did not answer in the step {self.journal.steps[-1].name}",
+            code="window_timeout",
+            hint="look after the servers, then run the playbook again",
+        )
+
+    def _back_out(self, rescue: Rescue, exc: BaseException, watchdog: Watchdog) -> None:
         """Before the point of no return the old side goes on; where the commit's outcome is not known, ask the row."""
         held, self.journal.held = self.journal.held, False
         self._close()  # the lease's locks go with its session
+        state = f"nothing was held: the {self.m.old} is writable, as it was"
         if not held:
             watchdog.over()
             self._drop_slot()
-            return
-        try:
-            control = self._rescue(seen)
-        except Exception:  # pylint: disable=broad-except
-            if isinstance(exc, CrossoverError):
-                exc.untouched = "the watchdog keeps trying to let the application go on"
-            return  # the pipe closes with this process, and the watchdog takes over
-        watchdog.over()
-        if control.writable == self.m.old:
-            self._drop_slot()
+        else:
+            left = ""
+            try:
+                rescue()
+                watchdog.over()
+            except Exception:  # pylint: disable=broad-except
+                left = "; what does not answer is left to the watchdog"  # the pipe closes with this process
+            if not rescue.control:
+                state = "the watchdog keeps trying to let the application go on"
+            elif rescue.control.writable == self.m.old:
+                self._drop_slot()
+                state = f"the {self.m.old} is writable and the application goes on there{left}"
+            else:
+                state = f"the switch is done, the {self.m.new} is writable{left}; run the playbook again to go forward"
         if isinstance(exc, CrossoverError) and not isinstance(exc, EpochTaken):
-            exc.untouched = (
-                f"the {control.writable} is writable and the application goes on there"
-                if control.writable == self.m.old
-                else f"the switch is done, the {control.writable} is writable; run the playbook again to go forward"
-            )
+            exc.untouched = state if held else exc.untouched or state
 
     def _drop_slot(self) -> None:
         """A slot that this run made for a switch that did not happen would hold WAL back."""
-        if self.made_slot and self.m.opposite:
-            try:
-                with self.m.open(self.m.new) as conn:
-                    conn.execute("SELECT pg_drop_replication_slot(%s)", [self.m.opposite.slot])
-            except (CrossoverError, driver().Error):
-                pass  # the failure on its way out says more; finish and rollback drop it
+        if not (self.made_slot and self.m.opposite):
+            return
+        slot = self.m.opposite.slot
 
-    def _rescue(self, seen: Control) -> Control:
-        """What this process does when it fails, and the watchdog when this process does not answer."""
-        return take_back(self.m, seen, self.m.make_route(), "back out")
+        def drop() -> None:
+            with self.m.open(self.m.new) as conn:
+                conn.execute("SELECT pg_drop_replication_slot(%s)", [slot])
+
+        together({slot: drop}, 3.0)  # where that fails, the next run uses it; finish and rollback drop it
+
+    def _let_go(self, seen: Control) -> None:
+        """A runner that lost its power left the application held: it goes on before anything is checked."""
+        try:
+            held = any(part["held"] for part in self.route.where())
+        except CrossoverError:
+            return  # the route's own check tells what is wrong
+        if held:
+            with self.journal.step("agree"):
+                agree(self.m, seen, self.route)
 
     # -- small things ------------------------------------------------------------------------------------------------
 
@@ -247,14 +306,15 @@ class Switch:
                 f"a lock on all tables was not to be had within {timeout:g} s: {self._blockers(side)}",
                 code="fence_timeout",
                 server=str(self.m.logins[side]),
-                hint="end or wait for that transaction, or raise crossover_fence_timeout",
+                hint="end it or wait for its end" + (", or raise crossover_fence_timeout" if self.journal.held else ""),
             ) from None
         except driver().Error as exc:
             raise sql_error(exc, self.m.logins[side], "the tables could not be locked", code="fence_failed") from None
 
     def _blockers(self, side: str) -> str:
         rows = self.conn[side].execute(
-            """SELECT DISTINCT l.pid, a.usename, a.state, l.relation::regclass::text AS relation
+            """SELECT DISTINCT l.pid, coalesce(a.usename, a.backend_type) AS usename, a.state,
+                      l.relation::regclass::text AS relation
                FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
                WHERE l.relation = ANY (%s::oid[]) AND l.granted AND l.pid <> ALL (%s)
                  AND l.mode NOT IN ('AccessShareLock', 'RowShareLock') LIMIT 3""",

@@ -134,15 +134,16 @@ def switch(conn: Any, tables: Iterable[Table], enabled: bool, create: bool = Fal
     return bool(wanted or (missing and enabled))
 
 
-# How long one attempt at all locks may take. Less than deadlock_timeout, so that no transaction of the application is
-# the victim of a deadlock with us.
-_ATTEMPT = 0.1
+# How long one attempt at all locks may take, and how long it may wait for one of them. Less than deadlock_timeout, so
+# that no transaction of the application is the victim of a deadlock with us.
+_ATTEMPT, _ONE = 0.4, 0.1
 _IN_USE = """
 SELECT relation FROM pg_locks
 WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted AND pid <> pg_backend_pid()
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 GROUP BY relation ORDER BY count(*) DESC
 """
+_DEADLOCK = "SELECT setting::float8 / 1000 AS seconds FROM pg_settings WHERE name = 'deadlock_timeout'"
 
 
 class Lease:
@@ -159,10 +160,13 @@ class Lease:
         self.seconds = seconds
 
     def quiet(self, timeout: float) -> None:
-        """Begin, and keep autovacuum and DDL off the tables; writers go on."""
+        """Begin, and keep autovacuum and DDL off the tables; writers go on.
+
+        A VACUUM on the other side may take as long again, with nothing said here; these locks harm nobody meanwhile.
+        """
         self.conn.execute("BEGIN")
-        self._set("idle_in_transaction_session_timeout", self.seconds)
-        self._lock("SHARE UPDATE EXCLUSIVE", timeout)
+        self._set("idle_in_transaction_session_timeout", timeout + self.seconds)
+        self._lock("SHARE UPDATE EXCLUSIVE", timeout, timeout)
 
     def fence(self, timeout: float) -> None:
         """Wait for the writers that are there and let no other in. Granted, every writer has drained.
@@ -172,14 +176,16 @@ class Lease:
         tables that most transactions have: who has those can go on to its end, and nobody else begins.
         """
         until = time.monotonic() + timeout
+        self._set("idle_in_transaction_session_timeout", self.seconds)
+        attempt = min(_ATTEMPT, self.conn.execute(_DEADLOCK).fetchone()["seconds"] * 0.4)
         while True:
             left = until - time.monotonic()
             try:
                 with self.conn.transaction():  # a savepoint: the locks of quiet stay
-                    self._lock("SHARE", max(0.001, min(_ATTEMPT, left)))
+                    self._lock("SHARE", max(0.001, min(_ONE, attempt, left)), max(0.001, min(attempt, left)))
                 return
             except driver().errors.LockNotAvailable:
-                if left <= _ATTEMPT:
+                if time.monotonic() >= until:
                     raise
             rank = {row["relation"]: number for number, row in enumerate(self.conn.execute(_IN_USE))}
             self.tables.sort(key=lambda table: rank.get(table.oid, len(rank)))
@@ -187,11 +193,18 @@ class Lease:
     def _set(self, name: str, seconds: float) -> None:
         self.conn.execute("SELECT set_config(%s, %s, true)", [name, f"{max(1, round(seconds * 1000))}ms"])
 
-    def _lock(self, mode: str, timeout: float) -> None:
-        self._set("lock_timeout", timeout)
-        if self.tables:
-            names = ", ".join(f"ONLY {table.full_name}" for table in self.tables)
-            self.conn.execute(f"LOCK TABLE {names} IN {mode} MODE")
+    def _lock(self, mode: str, one: float, all_of_them: float) -> None:
+        """lock_timeout is for each table anew, so the statement has a limit too; what follows it has none."""
+        self._set("lock_timeout", one)
+        if not self.tables:
+            return
+        names = ", ".join(f"ONLY {table.full_name}" for table in self.tables)
+        limit = f"SET LOCAL statement_timeout = '{max(1, round(all_of_them * 1000))}ms'"
+        errors = driver().errors
+        try:
+            self.conn.execute(f"{limit}; LOCK TABLE {names} IN {mode} MODE; SET LOCAL statement_timeout = 0")
+        except errors.QueryCanceled as exc:
+            raise errors.LockNotAvailable(str(exc)) from None
 
     def release(self) -> None:
         """Let writers in again, with nothing changed."""

@@ -23,6 +23,7 @@ BEFORE = {
     "finish": "cutover",
 }
 # Phases that build the way to the node: once the node is writable they have nothing left to do.
+BESIDE = ("assess", "monitor")  # they change nothing, and may run beside another phase
 _BUILDING = ("assess", "prepare", "replicate", "benchmark")
 
 
@@ -90,6 +91,10 @@ def _validation(known: Known) -> list[str]:
 def decide(phase: str, known: Known, check: bool) -> Decision:
     """Whether a phase may start. In check mode an unmet gate is a sentence, never a failure."""
     switched = known.control is not None and known.control.switched
+    if switched and phase == "rollback" and not known.ledger:
+        return Decision(False, "nothing to roll back: finish has closed the way back, only the source's fence was kept")
+    if switched and phase == "replicate" and _done(known, "cutover"):
+        return Decision(True, "the node is writable: what is new there is taken into the way back")
     if switched and phase in _BUILDING:
         return Decision(False, f"nothing to {phase}: the migration has been switched, the node is writable")
     if switched and phase == "cutover" and _done(known, "cutover"):

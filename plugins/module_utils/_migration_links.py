@@ -9,6 +9,7 @@ import time
 from typing import Any, Mapping
 
 from ._errors import CrossoverError
+from ._migration_control import NODE
 from ._migration_fence import triggers
 from ._migration_sides import Link, Migration
 from ._pg_connect import driver, sql_error
@@ -40,7 +41,9 @@ def check_feed(subscriber: Any, publisher: Any, link: Link) -> None:
             code="feed_unhealthy",
             object=link.subscription,
             untouched="nothing was changed",
-            hint="run crossover.pgedge.status to see it, and crossover.pgedge.replicate to mend it",
+            hint="run crossover.pgedge.status to see it, and "
+            + ("crossover.pgedge.cutover again" if link.publisher == NODE else "crossover.pgedge.replicate")
+            + " to mend it",
         )
 
 
@@ -51,11 +54,16 @@ def check_tables(migration: Migration, conn: Mapping[str, Any]) -> None:
     """
     for side in conn:
         migration.read_tables(side, conn[side])
-    again = "run crossover.pgedge.migrate again, it takes new tables in"
+    again = "run crossover.pgedge.replicate again, it takes new tables in"
     permanent = {side: {t.full_name for t in migration.tables[side] if t.persistence == "p"} for side in conn}
     for side, other in ((migration.old, migration.new), (migration.new, migration.old)):
         if missing := sorted(permanent[side] - permanent[other]):
-            raise _drift(f"{len(missing)} table(s) of the {side} are missing on the {other}", missing, again)
+            first = (
+                "make them on the source too (pg_dump --schema-only --table of the node) or drop them, then "
+                if side == NODE and migration.direction == "back"
+                else ""
+            )
+            raise _drift(f"{len(missing)} table(s) of the {side} are missing on the {other}", missing, first + again)
         fenced = triggers(conn[side])
         if bare := [t.full_name for t in migration.tables[side] if t.oid not in fenced]:
             raise _drift(f"{len(bare)} table(s) on the {side} have no fence", bare, again)

@@ -10,11 +10,16 @@ changes nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Mapping, Protocol
 
 from ._errors import CrossoverError
+from ._migration_deadline import together
 from ._pg_connect import Login, connect, driver, sql_error
 from ._pg_sql import quote_ident
+
+# codes of errors that say: the server is not there
+UNREACHABLE = ("unreachable", "unknown_host", "no_connections_left", "no_answer")
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,12 @@ class Route(Protocol):
     def release(self) -> None:
         """Let transactions through again. Idempotent."""
 
+    def settle(self, side: str) -> bool:
+        """Point and release, each part by itself; called once more, only those that could not be reached before."""
+
+    def leave(self, check: bool) -> bool:
+        """Take away what the route has set on the sides, when the migration ends; says whether there was anything."""
+
     def where(self) -> list[dict[str, Any]]:
         """For each part of the route: name, side (or None), held."""
 
@@ -73,6 +84,14 @@ class NoRoute:
     def release(self) -> None:
         """Nothing to release."""
 
+    def settle(self, side: str) -> bool:
+        """Nothing to point or release."""
+        return False
+
+    def leave(self, check: bool) -> bool:
+        """Nothing was set."""
+        return False
+
     def where(self) -> list[dict[str, Any]]:
         """Nothing is known."""
         return []
@@ -85,6 +104,8 @@ class LibpqRoute:
     the fenced side; new sessions go to the other one. Sessions that are open already meet the fence (SQLSTATE 25006)
     and reconnect. Apply workers run as other roles and are not touched (hazard: a database-wide setting kills apply).
     """
+
+    ANSWER = 3.0  # seconds
 
     def __init__(self, roles: list[str], logins: Mapping[str, Login]) -> None:
         self.roles = roles
@@ -130,22 +151,38 @@ class LibpqRoute:
             return {row["role"]: row["read_only"] for row in rows}
 
     def point(self, side: str) -> bool:
-        """The other side first, so that a client never finds two that are writable."""
-        changed = False
-        for name in sorted(self.logins, key=lambda n: n == side):
-            wanted = name != side
-            state = self._read_only(name)
-            for role in (r for r in self.roles if state.get(r, False) != wanted):
+        """The other side first, so that a client never finds two that are writable; it need not be there."""
+        others = [name for name in self.logins if name != side]
+        done, failed = together({name: partial(self._set, name, True) for name in others}, self.ANSWER)
+        for exc in failed.values():
+            if not isinstance(exc, CrossoverError) or exc.code not in UNREACHABLE:
+                raise exc
+        return self._set(side, False) or any(done.values())
+
+    def leave(self, check: bool) -> bool:
+        """Nobody is read-only any more."""
+        changed = [self._set(name, False, check) for name in self.logins]
+        return any(changed)
+
+    def _set(self, name: str, wanted: bool, check: bool = False) -> bool:
+        """Make the roles read-only on this side, or not; says whether that changes anything."""
+        state = self._read_only(name)
+        differ = [role for role in self.roles if role in state and state[role] != wanted]
+        if not check:
+            for role in differ:
                 with connect(self.logins[name]) as conn:
                     database = quote_ident(conn.info.dbname)
                     what = "SET default_transaction_read_only = on" if wanted else "RESET default_transaction_read_only"
                     conn.execute(f"SET ROLE {quote_ident(role)}")
                     conn.execute(f"ALTER ROLE {quote_ident(role)} IN DATABASE {database} {what}")
-                changed = True
-        return changed
+        return bool(differ)
 
     def release(self) -> None:
         """Nothing is held."""
+
+    def settle(self, side: str) -> bool:
+        """The same as to point it."""
+        return self.point(side)
 
     def where(self) -> list[dict[str, Any]]:
         """A role's side is the one on which it is not read-only."""

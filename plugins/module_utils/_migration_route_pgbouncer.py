@@ -12,16 +12,18 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-import threading
-from typing import Any, Callable, Mapping
+from functools import partial
+from typing import Any, Callable, Iterable, Mapping
 
 from ._errors import CrossoverError
+from ._migration_deadline import NoAnswer, together
 from ._migration_route import Address
 from ._pg_connect import Login, connect, driver, sql_error
 from ._pg_sql import quote_ident
 
 _PAIR = re.compile(r"(\w+)\s*=\s*('(?:[^']|'')*'|\S+)")
 _BARE = re.compile(r"[^\s']+")
+CONNECT_TIMEOUT, ANSWER = 3, 2.0  # seconds: the application may be waiting
 
 
 def point_line(text: str, database: str, to: Address) -> str:
@@ -47,7 +49,8 @@ class Pooler:
     """One PgBouncer: its admin console and its file."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        self.login = Login.of({**options, "login_db": "pgbouncer"}, "pooler")
+        patience = {"connect_timeout": CONNECT_TIMEOUT, **(options.get("connect_params") or {})}
+        self.login = Login.of({**options, "login_db": "pgbouncer", "connect_params": patience}, "pooler")
         self.database: str = options["database"]
         self.file: str = options["databases_file"]
         self._conn: Any = None
@@ -83,33 +86,14 @@ class Pooler:
             hint="check `database` in crossover_route.poolers",
         )
 
-    def pause(self, timeout: float) -> None:
-        """PAUSE waits for running transactions; past the deadline everything goes back."""
-        if int(self.entry()["paused"]):
-            return
-        failure: list[BaseException] = []
+    def forget(self) -> None:
+        """The console may be busy for ever: the next command opens another one."""
+        self._conn = None
 
-        def run() -> None:
-            try:
-                self.command(f"PAUSE {quote_ident(self.database)}")
-            except BaseException as exc:  # pylint: disable=broad-except
-                failure.append(exc)
-
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        thread.join(timeout)
-        if thread.is_alive():
-            self._conn = None  # that console is busy until the PAUSE ends
-            self.resume()
-            thread.join(1.0)
-            raise CrossoverError(
-                f"PAUSE took longer than {timeout:g} s: a client keeps a transaction open",
-                code="hold_timeout",
-                server=str(self),
-                hint="look for long transactions in SHOW SERVERS, or raise crossover_hold_timeout",
-            )
-        if failure:
-            raise failure[0]
+    def pause(self) -> None:
+        """PAUSE; it returns when no transaction is running."""
+        if not int(self.entry()["paused"]):
+            self.command(f"PAUSE {quote_ident(self.database)}")
 
     def resume(self) -> None:
         """RESUME, if it is paused."""
@@ -168,6 +152,7 @@ class PgBouncerRoute:
     def __init__(self, poolers: list[Mapping[str, Any]], addresses: Mapping[str, Address]) -> None:
         self.poolers = [Pooler(options) for options in poolers]
         self.addresses = addresses
+        self.settled: set[Pooler] = set()
 
     def prepare(self) -> None:
         """Consoles answer, files can be rewritten, no pool is in session mode (PAUSE would wait for its clients)."""
@@ -208,44 +193,64 @@ class PgBouncerRoute:
                 )
 
     def hold(self, timeout: float) -> None:
-        """All at once; if one refuses, all are resumed."""
-        failures: list[BaseException] = []
-
-        def run(pooler: Pooler) -> None:
-            try:
-                pooler.pause(timeout)
-            except BaseException as exc:  # pylint: disable=broad-except
-                failures.append(exc)
-
-        threads = [threading.Thread(target=run, args=[pooler], daemon=True) for pooler in self.poolers]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        if failures:
-            self.release()
-            raise failures[0]
+        """All at once; if one refuses or is late, all are resumed."""
+        _done, failed = self._all(Pooler.pause, self.poolers, timeout)
+        if not failed:
+            return
+        _done, silent = self._all(Pooler.resume, self.poolers, ANSWER)
+        pooler, problem = next(iter(failed.items()))
+        if isinstance(problem, NoAnswer) and pooler not in silent:
+            problem = CrossoverError(
+                f"PAUSE took longer than {timeout:g} s: a client keeps a transaction open",
+                code="hold_timeout",
+                server=str(pooler),
+                hint="look for long transactions in SHOW SERVERS, or raise crossover_hold_timeout",
+            )
+        raise problem
 
     def point(self, side: str) -> bool:
         """Every pooler to this side; one that fails does not keep the others where they are."""
-        return any(self._each(lambda pooler: pooler.point(self.addresses[side])))
+        return any(self._each(lambda pooler: pooler.point(self.addresses[side]), self.poolers).values())
 
     def release(self) -> None:
         """Resume every pooler; one that fails does not keep the others held."""
-        self._each(lambda pooler: pooler.resume())
+        self._each(Pooler.resume, self.poolers)
 
-    def _each(self, act: Callable[[Pooler], Any]) -> list[Any]:
-        """Do it with all of them, then raise the first failure."""
-        done: list[Any] = []
-        failures: list[Exception] = []
-        for pooler in self.poolers:
+    def settle(self, side: str) -> bool:
+        """Point and resume those that have not been yet: another switch may be at work with the others by now."""
+
+        def one(pooler: Pooler) -> bool:
             try:
-                done.append(act(pooler))
-            except (CrossoverError, OSError) as exc:
-                failures.append(exc)
-        if failures:
-            raise failures[0]
+                changed = pooler.point(self.addresses[side])
+            finally:  # where it cannot be pointed, its clients meet the fence
+                pooler.resume()
+            self.settled.add(pooler)
+            return changed
+
+        return any(self._each(one, [pooler for pooler in self.poolers if pooler not in self.settled]).values())
+
+    def leave(self, check: bool) -> bool:
+        """Nothing was set on the sides; the poolers stay where they point."""
+        return False
+
+    def _each(self, act: Callable[[Pooler], Any], poolers: Iterable[Pooler]) -> dict[Pooler, Any]:
+        """Do it with all of them, then raise the first failure."""
+        done, failed = self._all(act, poolers, ANSWER)
+        for exc in failed.values():
+            raise exc
         return done
+
+    @staticmethod
+    def _all(
+        act: Callable[[Pooler], Any], poolers: Iterable[Pooler], seconds: float
+    ) -> tuple[dict[Pooler, Any], dict[Pooler, Exception]]:
+        """Do it with all of them at once: a host that does not answer holds up nobody but its own clients."""
+        done, failed = together({pooler: partial(act, pooler) for pooler in poolers}, seconds)
+        for pooler, exc in failed.items():
+            pooler.forget()
+            if isinstance(exc, NoAnswer):
+                exc.server = str(pooler)
+        return done, failed
 
     def where(self) -> list[dict[str, Any]]:
         """Each pooler with its side, and whether it is held."""

@@ -5,18 +5,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Mapping
 
 from ._errors import CrossoverError
-from ._migration_control import NODE, SOURCE, Control, read, swap
-from ._migration_fence import switch
+from ._migration_control import NODE, SOURCE, Control, read
 from ._migration_names import Names
 from ._migration_route import Route
 from ._pg_catalog import Scope, Table, tables
 from ._pg_connect import Login, connect
-
-UNREACHABLE = ("unreachable", "unknown_host", "no_connections_left")  # codes of connect_error: the server is not there
 
 
 @dataclass(frozen=True)
@@ -38,6 +35,7 @@ class Link:
 class Limits:
     """Deadlines in seconds. ``lease`` must be longer than any wait during which its session says nothing."""
 
+    quiet: float = 10.0
     hold: float = 2.0
     fence: float = 1.0
     drain: float = 2.0
@@ -92,6 +90,10 @@ class Migration:
         """What feeds the old side after the switch; None where the operator gave up the way back."""
         return self.links[self.new] if self.way_back or self.direction == "back" else None
 
+    def turned(self) -> Migration:
+        """The same migration in the other direction."""
+        return replace(self, direction="back" if self.direction == "forward" else "forward", tables={})
+
     def open(self, side: str, **how: Any) -> Any:
         """A connection to a side."""
         return connect(self.logins[side], **how)
@@ -110,18 +112,14 @@ class Migration:
         }
         return self.open(side, settings=settings)
 
-    def end_leases(self) -> None:
-        """End those sessions from outside: a stalled process cannot let go of its locks by itself."""
-        for side in (SOURCE, NODE):
-            try:
-                with self.open(side) as conn:
-                    conn.execute(
-                        """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                           WHERE application_name = %s AND datname = current_database() AND usename = session_user""",
-                        [self.lease_name],
-                    )
-            except CrossoverError:
-                pass  # a server that cannot be reached holds nobody up; the server's own timeout ends the session
+    def end_lease(self, side: str) -> None:
+        """End that session from outside: a stalled process cannot let go of its locks by itself."""
+        with self.open(side) as conn:
+            conn.execute(
+                """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                   WHERE application_name = %s AND datname = current_database() AND usename = session_user""",
+                [self.lease_name],
+            )
 
     def read_tables(self, side: str, conn: Any) -> list[Table]:
         """The tables of a side that the application can write, as they are now."""
@@ -140,44 +138,3 @@ class Migration:
                 hint="run the playbook crossover.pgedge.replicate first",
             )
         return control
-
-
-def agree(migration: Migration, control: Control, route: Route) -> bool:
-    """Make fences and route agree with the control row: the other side fenced first, so never two are writable.
-
-    Idempotent; used after the point of no return, to back out, by the watchdog and by a rerun. Says whether anything
-    had to be changed. The other side's fence is up by then, whatever happened (the node's from the beginning, the old
-    side's by the commit itself); so a server that is down does not keep the application from going on here.
-    """
-    writable, other = control.writable, SOURCE if control.writable == NODE else NODE
-    changed = False
-    try:
-        changed |= _set_fence(migration, other, True)
-    except CrossoverError as exc:
-        if exc.code not in UNREACHABLE:
-            raise
-    changed |= _set_fence(migration, writable, False)
-    try:
-        changed |= route.point(writable)
-    finally:  # a part that cannot be pointed meets the fence; the others must not wait for it
-        route.release()
-    return changed
-
-
-def _set_fence(migration: Migration, side: str, enabled: bool) -> bool:
-    with migration.open(side, settings={"lock_timeout": "2s"}) as conn, conn.transaction():
-        return switch(conn, tables(conn, migration.scope), enabled, create=True)
-
-
-def take_back(migration: Migration, seen: Control, route: Route, by: str) -> Control:
-    """End a switch that did not reach its point of no return: take the epoch, then let the old side go on.
-
-    Whoever is slower finds the epoch taken and stops. Where the switch *was* committed, go on with the new side.
-    """
-    migration.end_leases()
-    with migration.open(SOURCE, settings={"lock_timeout": "2s"}) as conn:
-        control = migration.control(conn)
-        if control == seen:
-            control = swap(conn, seen, seen.writable, by)
-    agree(migration, control, route)
-    return control

@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from ._migration_control import Control
-from ._migration_gates import BEFORE
+from ._migration_gates import BEFORE, PHASES
 
-_LINE = ("assess", "prepare", "replicate", "validate", "benchmark", "cutover", "monitor", "finish", "rollback")
 _MARK = {"done": "done", "failed": "FAILED", "running": "running"}
 
 
@@ -33,9 +32,22 @@ def next_step(phases: Mapping[str, Any], facts: Mapping[str, Any], control: Cont
     return "ansible-playbook crossover.pgedge.assess"
 
 
+def _figure(key: str, value: Any) -> str:
+    """A word of a summary as a person reads it; empty where it says nothing new."""
+    if key in ("seconds", "age") or value == "":
+        return ""  # the screen has the phase's own
+    if key.endswith("bytes"):
+        return f"{value / 1048576:,.0f} MiB".replace(",", " ")
+    if key.endswith("_ms"):
+        return f"{key.removesuffix('_ms')} {value:.0f} ms"
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return f"{value:,.0f} {key.replace('_', ' ')}".replace(",", " ")
+    return f"{key.replace('_', ' ')} {value}"
+
+
 def _summary(summary: Mapping[str, Any], width: int) -> str:
-    plain = [f"{key} {value}" for key, value in summary.items() if isinstance(value, (str, int, float, bool))]
-    text = ", ".join(plain)
+    plain = [_figure(key, value) for key, value in summary.items() if isinstance(value, (str, int, float))]
+    text = ", ".join(filter(None, plain))
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
@@ -53,7 +65,7 @@ def screen(
     side = control.writable if control else "source"
     epoch = f", epoch {control.epoch}" if control else ""
     lines = [f"migration {name}: the {side} is writable{epoch}", ""]
-    for phase in (p for p in _LINE if p in phases):
+    for phase in (p for p in PHASES if p in phases):
         entry = phases[phase]
         text = entry.get("message") if entry["status"] == "failed" else _summary(entry.get("summary") or {}, width)
         head = f"  {phase:<10} {_MARK[entry['status']]:<8} {entry.get('seconds') or 0:>7.1f} s  "

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The watchdog: a process of its own that ends a hold whose owner has died or stalled (private to the collection).
 
-It is forked before the switch opens its connections. The owner's end of a pipe tells it everything: a byte when the
-hold begins, a byte when it is over, end of file when the owner is gone.
+It is forked before the switch opens its sessions, and lets go of what the module had open by then. The owner's end of
+a pipe tells it everything: a byte when the hold begins, a byte when it is over, end of file when the owner is gone.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import time
 from typing import Callable
 
 _HELD, _OVER = b"H", b"O"
+_HIGHEST = 4096  # no module has this many files open
 
 
 class Watchdog:
@@ -41,6 +42,9 @@ class Watchdog:
                 null = os.open(os.devnull, os.O_RDWR)
                 for handle in (0, 1, 2):  # Ansible waits for these to close
                     os.dup2(null, handle)
+                # The owner's sessions, and what they lock, end with the owner: a copy held here would keep them.
+                os.closerange(3, reading)
+                os.closerange(reading + 1, _HIGHEST)
                 self._watch(reading)
             finally:
                 os._exit(0)
@@ -78,7 +82,7 @@ class Watchdog:
 
     def _act(self) -> None:
         """Keep trying: the source or the pooler may be away for a moment."""
-        until = time.monotonic() + self.tries_for
+        until, pause = time.monotonic() + self.tries_for, 0.2
         while True:
             try:
                 self.rescue()
@@ -86,4 +90,5 @@ class Watchdog:
             except Exception:  # pylint: disable=broad-except
                 if time.monotonic() > until:
                     return
-                time.sleep(0.2)
+                time.sleep(pause)
+                pause = min(pause * 1.05, 2.0)

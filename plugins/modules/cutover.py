@@ -84,6 +84,12 @@ options:
       - Switch nothing; only make fences and route agree with the control row, and release what is held.
     type: bool
     default: false
+  only_leave:
+    description:
+      - Switch nothing; only take away what the route V(libpq) has set for the application's roles, on both sides. For
+        the end of a migration.
+    type: bool
+    default: false
   hold_timeout:
     description: How long to wait in the pooler for transactions that are running, in seconds.
     type: float
@@ -108,6 +114,10 @@ options:
     description: How long the other side may be behind before anything is held, in seconds.
     type: float
     default: 60.0
+  verify_timeout:
+    description: How long a canary row may take to the old side after the switch, in seconds.
+    type: float
+    default: 30.0
   long_transaction:
     description: A transaction that is open for longer than this many seconds stops the cutover before it begins.
     type: float
@@ -160,7 +170,7 @@ RETURN = r"""
 writable:
   description: The side that is writable now.
   type: str
-  returned: always
+  returned: not O(only_leave)
   sample: node
 hold_ms:
   description: How long the route was held, in milliseconds, as the module saw it.
@@ -202,9 +212,23 @@ from ..module_utils._migration_journal import Journal
 from ..module_utils._migration_ledger import Ledger
 from ..module_utils._migration_names import Names
 from ..module_utils._migration_rehearsal import rehearse
+from ..module_utils._migration_rescue import agree
 from ..module_utils._migration_route import make_route
-from ..module_utils._migration_sides import Limits, Migration, agree
+from ..module_utils._migration_sides import Limits, Migration
+from ..module_utils._migration_turn import take_turn
 from ..module_utils._pg_catalog import Scope
+
+# option: the deadline that it sets
+SECONDS = {
+    "hold_timeout": "hold",
+    "fence_timeout": "fence",
+    "drain_timeout": "drain",
+    "window_timeout": "window",
+    "lease": "lease",
+    "catch_up_timeout": "catch_up",
+    "verify_timeout": "verify",
+    "long_transaction": "long_transaction",
+}
 
 
 def migration_of(runner: Runner) -> Migration:
@@ -219,13 +243,7 @@ def migration_of(runner: Runner) -> Migration:
         names=Names.of(p["name"], p["node"]),
         scope=Scope(tuple(p["schemas"]) or None, tuple(p["exclude_tables"])),
         limits=Limits(
-            hold=p["hold_timeout"],
-            fence=p["fence_timeout"],
-            drain=p["drain_timeout"],
-            window=p["window_timeout"],
-            lease=p["lease"],
-            catch_up=p["catch_up_timeout"],
-            long_transaction=p["long_transaction"],
+            **{field: p[option] for option, field in SECONDS.items()},
             sequence_gap=p["sequence_gap"],
         ),
         way_back=p["way_back"],
@@ -249,6 +267,8 @@ def work(runner: Runner) -> Outcome:
     params = runner.params
     migration = migration_of(runner)
     _check_limits(migration.limits)
+    if params["only_leave"]:
+        return Outcome(changed=migration.make_route().leave(runner.check))
     conn = runner.connect(migration.logins[SOURCE])
     before = migration.control(conn)
     if runner.check:
@@ -261,6 +281,7 @@ def work(runner: Runner) -> Outcome:
             warnings=[f"would not switch now: {problem}" for problem in found["problems"]],
         )
     notebook = runner.connect(migration.logins[NODE], settings={"synchronous_commit": "off"})
+    take_turn(notebook, migration.name, "cutover" if migration.direction == "forward" else "rollback")
     journal = Journal(Ledger(notebook, migration.name), "cutover" if migration.direction == "forward" else "rollback")
     switch = Switch(migration, journal)
     changed = before.writable != migration.new
@@ -276,7 +297,7 @@ def work(runner: Runner) -> Outcome:
             switch.finish()
             changed |= any(step.detail.get("changed") for step in journal.steps)
     except CrossoverError as exc:
-        exc.data.update(steps=journal.as_list(), writable=migration.control(conn).writable)
+        exc.data.update(steps=journal.as_list(), table=journal.as_table(), writable=_writable(migration, conn))
         raise
     after = migration.control(conn)
     if changed:
@@ -294,6 +315,14 @@ def work(runner: Runner) -> Outcome:
     )
 
 
+def _writable(migration: Migration, conn: Any) -> str:
+    """For a failure: what the control row says, if it can be read."""
+    try:
+        return migration.control(conn).writable
+    except Exception:  # pylint: disable=broad-except
+        return "unknown"  # the failure on its way out says more
+
+
 def _remember(journal: Journal, migration: Migration) -> None:
     """The last switch in each direction, for the report."""
     if journal.hold_ms:
@@ -302,15 +331,6 @@ def _remember(journal: Journal, migration: Migration) -> None:
 
 def main() -> None:
     """Entry point."""
-    seconds = {
-        "hold_timeout": 2.0,
-        "fence_timeout": 1.0,
-        "drain_timeout": 2.0,
-        "window_timeout": 4.0,
-        "lease": 3.0,
-        "catch_up_timeout": 60.0,
-        "long_transaction": 5.0,
-    }
     route = {
         "type": {"type": "str", "default": "none", "choices": ["pgbouncer", "libpq", "none"]},
         "poolers": {"type": "list", "elements": "dict", "default": []},
@@ -328,10 +348,12 @@ def main() -> None:
             "route": {"type": "dict", "default": {}, "options": route},
             "way_back": {"type": "bool", "default": True},
             "only_agree": {"type": "bool", "default": False},
-            **{name: {"type": "float", "default": value} for name, value in seconds.items()},
+            "only_leave": {"type": "bool", "default": False},
+            **{option: {"type": "float", "default": getattr(Limits, field)} for option, field in SECONDS.items()},
             "sequence_gap": {"type": "int", "default": 0},
         },
         work,
+        mutually_exclusive=[("only_agree", "only_leave")],
     )
 
 

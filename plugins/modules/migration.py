@@ -12,7 +12,8 @@ version_added: "0.1.0"
 description:
   - Records in the ledger (schema C(crossover) on the first node) that a phase starts, is done or has failed, and
     remembers facts.
-  - With O(state=started) it checks the gates of the phase first and fails with what to do next.
+  - With O(state=started) it checks the gates of the phase first and fails with what to do next, also while another
+    run is at work on the same migration.
 options:
   name:
     description: Name of the migration, by default the name of the source's database.
@@ -139,9 +140,10 @@ switched_back:
 from ..module_utils._ansible import Outcome, Runner, run_module, source_option
 from ..module_utils._errors import CrossoverError
 from ..module_utils._migration_control import read
-from ..module_utils._migration_gates import PHASES, Known, decide
+from ..module_utils._migration_gates import BESIDE, PHASES, Known, decide
 from ..module_utils._migration_ledger import Ledger
 from ..module_utils._migration_names import Names
+from ..module_utils._migration_turn import take_turn
 from ..module_utils._pg_catalog import Scope, published_roots, tables
 
 
@@ -161,6 +163,8 @@ def begin(runner: Runner, ledger: Ledger) -> Outcome:
             untouched="nothing was changed",
             server=str(runner.login()),
         )
+    if decision.run and not runner.check and params["phase"] not in BESIDE:
+        take_turn(ledger.conn, params["name"], f"begin {params['phase']}")
     if decision.run and not runner.check and (ledger.exists or params["phase"] != "rollback"):
         ledger.create()
         ledger.begin(params["phase"])

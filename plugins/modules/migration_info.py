@@ -63,6 +63,11 @@ exists:
   type: bool
   returned: always
   sample: true
+reachable:
+  description: Whether the node could be reached. Where not, only the source's part is told.
+  type: bool
+  returned: always
+  sample: true
 writable:
   description: The side that is writable according to the control row; empty where there is none.
   type: str
@@ -116,9 +121,11 @@ screen:
 from typing import Any
 
 from ..module_utils._ansible import Outcome, Runner, run_module, source_option
+from ..module_utils._errors import CrossoverError
 from ..module_utils._migration_control import read
 from ..module_utils._migration_ledger import Ledger
 from ..module_utils._migration_names import Names
+from ..module_utils._migration_route import UNREACHABLE
 from ..module_utils._migration_status import screen
 from ..module_utils._replication_lag import slot_state, subscription_state
 
@@ -151,10 +158,53 @@ def describe(label: str, link: dict[str, Any]) -> str:
     return f"  {label}: {state}, {link['tables_in_sync']}/{link['tables']} tables in sync{behind}"
 
 
+def without_node(runner: Runner, problem: CrossoverError) -> Outcome:
+    """What the source alone tells."""
+    params = runner.params
+    source = runner.connect(runner.login("source"))
+    control, names = read(source, params["name"]), Names.of(params["name"], params["node"])
+    place, sub = slot_state(source, names.slot), subscription_state(source, names.back_subscription)
+    side = control.writable if control else "source"
+    kept = f", its slot {names.slot} holds {place['lag_bytes'] / 1048576:.1f} MiB of WAL on the source" if place else ""
+    lines = [
+        f"migration {params['name']}: the {side} is writable",
+        f"  the node cannot be reached{kept}",
+        f"  {problem}",
+    ]
+    if place and side == "source":
+        lines.append("  a node that is gone for good: crossover.pgedge.rollback -e crossover_rollback_source_only=true")
+    return Outcome(
+        result={
+            "exists": bool(control or place or sub),
+            "reachable": False,
+            "writable": control.writable if control else "",
+            "epoch": control.epoch if control else 0,
+            "names": names.as_dict(),
+            "screen": lines,
+            "phases": {},
+            "facts": {},
+            "steps": [],
+            "links": {},
+            "progress": [],
+        },
+        warnings=[str(problem)],
+    )
+
+
 def work(runner: Runner) -> Outcome:
+    """Read everything, or what the source tells while the node is away."""
+    try:
+        node = runner.connect(runner.login())
+    except CrossoverError as exc:
+        if exc.code not in UNREACHABLE:
+            raise
+        return without_node(runner, exc)
+    return with_node(runner, node)
+
+
+def with_node(runner: Runner, node: Any) -> Outcome:
     """Read everything."""
     params = runner.params
-    node = runner.connect(runner.login())
     source = runner.connect(runner.login("source"))
     ledger, control = Ledger(node, params["name"]), read(source, params["name"])
     names = Names.of(params["name"], params["node"])
@@ -169,6 +219,7 @@ def work(runner: Runner) -> Outcome:
     return Outcome(
         result={
             "exists": ledger.exists,
+            "reachable": True,
             "writable": control.writable if control else "",
             "epoch": control.epoch if control else 0,
             "phases": phases,

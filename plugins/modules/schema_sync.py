@@ -198,6 +198,7 @@ from ..module_utils._migration_drop import drop_everything
 from ..module_utils._migration_drop import plan as plan_removal
 from ..module_utils._migration_ledger import Ledger
 from ..module_utils._migration_schema import PARTS, Options, SchemaSync
+from ..module_utils._migration_turn import take_turn
 from ..module_utils._pg_catalog import Scope
 
 
@@ -269,6 +270,8 @@ def absent(runner: Runner, migration: str) -> Outcome:
 def work(runner: Runner) -> Outcome:
     """Present or absent."""
     migration = runner.params["migration"] or runner.login("source").database
+    if not runner.check:
+        take_turn(runner.connect(runner.login()), migration, "schema_sync")
     return (present if runner.params["state"] == "present" else absent)(runner, migration)
 
 

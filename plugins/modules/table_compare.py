@@ -293,6 +293,7 @@ from ..module_utils._migration_compare_report import EQUAL, message, screen
 from ..module_utils._migration_compare_scope import NODE, Wanted
 from ..module_utils._migration_ledger import Ledger
 from ..module_utils._migration_names import Names
+from ..module_utils._migration_turn import take_turn
 
 # option -> the least value that makes sense
 LEAST = {"jobs": 1, "chunk_rows": 1, "recheck_attempts": 1, "recheck_timeout": 1, "max_differences": 0}
@@ -331,6 +332,7 @@ def work(runner: Runner) -> Outcome:
         listed = Comparison(source, node, wanted, None).listed()
         text = f"would compare {listed['totals']['tables']} table(s), about {listed['totals']['rows']} rows"
         return Outcome(msg=text, result={**listed, "ran": False, "age": 0.0, "screen": screen(listed)})
+    take_turn(ledger.conn, name, "compare", shared=True)
     begun = now(ledger)
     with ExitStack() as stack:
         barrier, follower = None, NODE

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -37,7 +38,8 @@ def _script(name: str, limit: float) -> Gate:
 
 GATES = {
     "unit": Gate(("pytest", "tests/unit"), 300, pytest=True),
-    "integration": Gate(("pytest", "tests/integration"), 2700, pytest=True),
+    # Against real servers, with deadlines, beside other gates: a test that fails once runs a second time, and is named.
+    "integration": Gate(("pytest", "tests/integration", "--reruns", "1", "-rR"), 2700, pytest=True),
     "molecule": Gate(("molecule", "test", "--scenario-name", "default"), 1800),
     "lint": _script("lint", 900),
     "sanity": _script("sanity", 900),
@@ -177,8 +179,15 @@ class Running:
                 self.why = "no test was collected"
             if self.why and not count[1]:  # it broke off, or never began
                 count = (count[0], 1, count[2])
-            return Result(self.name, seconds, count, self.log, self.why, f"{sum(count)} tests, {count[2]} skipped")
+            twice = f", {again} ran twice: see {self.log}" if (again := self._reruns()) else ""
+            detail = f"{sum(count)} tests, {count[2]} skipped{twice}"
+            return Result(self.name, seconds, count, self.log, self.why, detail)
         return Result(self.name, seconds, (0, 1, 0) if self.why else (1, 0, 0), self.log, self.why)
+
+    def _reruns(self) -> int:
+        """How many tests passed only the second time, from the last line of pytest."""
+        found = re.findall(r"(\d+) rerun", self.log.read_text(encoding="utf-8", errors="replace"))
+        return int(found[-1]) if found else 0
 
     def _tests(self) -> tuple[int, int, int]:
         """Passed, failed, skipped, from pytest's report."""

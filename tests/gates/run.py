@@ -22,7 +22,7 @@ from gate import GATES, LOGS, Result, Running
 
 LANES = [["unit", "integration", "molecule"], ["lint", "sanity", "docs-lint", "changelog-lint", "galaxy"]]
 DEMO = [["demo", "demo-down"]]
-DEADLINE = float(os.environ.get("GATES_DEADLINE", "4500"))  # seconds for everything together
+DEADLINE = float(os.environ.get("GATES_DEADLINE", "3400"))  # seconds for everything together
 TAIL = 60
 
 

@@ -22,6 +22,9 @@ from support.database import Database
 
 sys.path.insert(0, str(collections_path()))
 
+from support.pooler import Pooler
+from support.switch import PASSWORD, PooledLab, replicating
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """A test run that is told to end stops its servers, as Ctrl-C does."""
@@ -72,3 +75,12 @@ def target_db(target_cluster: Cluster) -> Iterator[Database]:
 def run_module() -> Any:
     """Run a module: ``run_module(name, args, check=False, diff=True)`` returns its result as a dict."""
     return _run_module
+
+
+@pytest.fixture
+def lab(source_db: Database, target_db: Database, run_module: Any) -> Iterator[PooledLab]:
+    """Both sides as the playbook replicate leaves them, and a PgBouncer in front."""
+    made = PooledLab(source_db, target_db, run_module)
+    with replicating(made), Pooler(source_db.login, made.app, PASSWORD) as pooler:
+        made.through(pooler)
+        yield made

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.crossover.pgedge.plugins.module_utils._migration_turn import take_turn
 from support.database import Database
 
 
@@ -85,3 +86,28 @@ def test_bad_logins_are_one_sentence(notebook: Notebook, change: dict[str, Any],
     result = notebook.call(phase="assess", **change)
     assert result["failed"] and result["failure"]["code"] == code, result
     assert words in result["msg"] and "Nothing was changed" in result["msg"] and "wrong-password-1" not in str(result)
+
+
+def test_one_run_at_a_time(notebook: Notebook) -> None:
+    notebook.call(phase="assess")
+    notebook.call(phase="assess", state="done", summary={"blockers": 0})
+    with notebook.target.connect() as other:
+        take_turn(other, "another", "cutover")  # of another migration: in nobody's way
+        assert notebook.call(phase="prepare")["run"]
+        take_turn(other, "shop", "schema_sync")
+        refused = notebook.call(phase="prepare")
+        assert refused["failed"] and refused["failure"]["code"] == "busy", refused
+        assert "another run is at work on migration shop: schema_sync, since " in refused["msg"]
+        assert "Nothing was changed" in refused["msg"]
+        assert not notebook.call(phase="prepare", check=True)["failed"]
+        assert notebook.call(phase="assess")["run"], "it changes nothing"
+        notebook.call(phase="assess", state="done", summary={"blockers": 0})
+        compared = notebook.call("table_compare", barrier=False)
+        assert compared["failed"] and compared["failure"]["code"] == "busy", compared
+    with notebook.target.connect() as other:
+        take_turn(other, "shop", "compare", shared=True)
+        beside = notebook.call("table_compare", barrier=False)
+        assert not beside["failed"] or "another run" not in beside["msg"], beside
+        assert notebook.call(phase="prepare")["failed"]
+    after = notebook.call(phase="prepare")
+    assert not after["failed"], f"a session that is gone holds nothing: {after}"

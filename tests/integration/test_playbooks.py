@@ -81,7 +81,18 @@ def test_a_whole_migration_there_and_back(inventory: Inventory, source_db: Datab
     assert ok(inventory.play("migrate")).changed == 0, "after the switch there is nothing left to build"
     ok(inventory.play("validate", crossover_validate_force=True))
 
+    # the application is developed further while the way back is open
+    target_db.sql("CREATE TABLE shop.note (id int PRIMARY KEY, text text); INSERT INTO shop.note VALUES (1, 'one')")
+    refused = inventory.play("rollback")
+    assert refused.rc != 0 and "missing on the source: shop.note" in refused.failure, refused.output
+    assert "pg_dump" in refused.failure and "the node is writable" in ok(inventory.play("status")).output
+    source_db.as_owner("CREATE TABLE shop.note (id int PRIMARY KEY, text text)")
+    assert ok(inventory.play("replicate")).changed
+    assert ok(inventory.play("replicate")).changed == 0
+    target_db.sql("INSERT INTO shop.note VALUES (2, 'two')")
+
     ok(inventory.play("rollback"))
+    assert source_db.sql("SELECT count(*) AS n FROM shop.note")[0]["n"] == 2
     assert ok(inventory.play("rollback")).changed == 0
     assert source_db.sql("SELECT count(*) AS n FROM shop.customer WHERE name = 'written on the node'")[0]["n"] == 1
     source_db.sql("INSERT INTO shop.customer (name) VALUES ('written on the source')")
@@ -104,6 +115,24 @@ def test_rollback_before_the_cutover_removes_everything(
     assert ok(inventory.play("rollback")).changed == 0
     ok(inventory.play("migrate"))
     assert rows(source_db) == rows(target_db)
+
+
+def test_a_node_that_is_gone_for_good(inventory: Inventory, source_db: Database, target_db: Database) -> None:
+    for phase in ("assess", "prepare", "replicate"):
+        ok(inventory.play(phase))
+    target_db.cluster.stop()
+    try:
+        seen = ok(inventory.play("status")).output
+        assert "the node cannot be reached" in seen and "crossover_rollback_source_only" in seen, seen
+        refused = inventory.play("rollback")
+        assert refused.rc != 0 and leftovers(source_db)["slots"] == 1
+        gone = {"crossover_rollback_source_only": True}
+        assert ok(inventory.play("rollback", "--check", **gone)).changed and leftovers(source_db)["slots"] == 1
+        ok(inventory.play("rollback", **gone))
+        assert leftovers(source_db) == NOTHING
+        assert ok(inventory.play("rollback", **gone)).changed == 0
+    finally:
+        target_db.cluster.start()
 
 
 @pytest.mark.parametrize("phase", ["prepare", "replicate", "validate", "benchmark", "cutover", "monitor", "finish"])
@@ -160,6 +189,9 @@ def test_no_secret_in_any_output(inventory: Inventory, source_db: Database, targ
     plays = [inventory.play("migrate", "-vvv", "--diff"), inventory.play("status", "-vvvv")]
     plays.append(inventory.play("cutover", "-vvv", "--diff", crossover_cutover=source_db.name))
     plays.append(inventory.play("rollback", "-vvv", "--diff"))
+    plays.append(inventory.play("rollback", "-vvv", "--diff", crossover_rollback_remove=True))
+    plays.append(inventory.play("migrate", "-vvv", "--diff", crossover_cutover=source_db.name))
+    plays.append(inventory.play("finish", "-vvvv", "--diff", crossover_finish=source_db.name))
     for play in plays:
         ok(play)
         for secret in secrets:

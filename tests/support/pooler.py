@@ -49,6 +49,11 @@ class Pooler:
             f"unix_socket_dir =\nlogfile = {self.base}/log\nignore_startup_parameters = extra_float_digits\n"
             f"server_login_retry = 1\n%include {self.file}\n",
         )
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Start, with the files as they are, and wait until a client gets through."""
         program = binary()
         assert program
         self.process = subprocess.Popen(
@@ -62,17 +67,26 @@ class Pooler:
         while True:
             try:
                 psycopg.connect(self.dsn, connect_timeout=2).close()
-                return self
+                return
             except psycopg.OperationalError:
                 if time.monotonic() > until:
                     self.__exit__()
                     raise
                 time.sleep(0.05)
 
-    def __exit__(self, *_: object) -> None:
+    def kill(self) -> None:
+        """As if its host had gone."""
         if self.process:
             self.process.kill()
             self.process.wait()
+
+    def signal(self, number: int) -> None:
+        """SIGSTOP makes it hang, SIGCONT lets it go on."""
+        assert self.process
+        self.process.send_signal(number)
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
         shutil.rmtree(self.base, ignore_errors=True)
 
     def _write(self, name: str, text: str) -> None:

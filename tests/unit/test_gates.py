@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ansible_collections.crossover.pgedge.plugins.module_utils._migration_control import Control
 from ansible_collections.crossover.pgedge.plugins.module_utils._migration_gates import Known, decide
+from ansible_collections.crossover.pgedge.plugins.module_utils._migration_status import screen
 
 SOURCE, NODE = Control("shop", 1, "source"), Control("shop", 2, "node")
 
@@ -42,11 +43,13 @@ EQUAL = {"status": "done", "age": 10.0, "summary": {"verdict": "equal"}}
         ("cutover", Known(done("cutover"), control=NODE), False, "nothing to cut over"),
         ("cutover", Known({"cutover": {"status": "failed"}}, control=NODE), True, "goes forward"),
         ("replicate", Known(done("prepare"), control=NODE), False, "has been switched"),
+        ("replicate", Known(done("cutover"), control=NODE), True, "taken into the way back"),
         ("validate", Known(done("replicate"), control=NODE), True, "every gate"),
         ("finish", Known(done("cutover"), control=SOURCE), False, "the source is writable"),
         ("finish", Known(done("cutover"), control=NODE), True, "every gate"),
         ("rollback", Known(ledger=False), False, "no migration"),
         ("rollback", Known(control=SOURCE, ledger=False), True, "every gate"),
+        ("rollback", Known(control=NODE, ledger=False), False, "finish has closed the way back"),
         ("rollback", Known(done("assess")), True, "every gate"),
     ],
 )
@@ -58,3 +61,14 @@ def test_decide(phase: str, known: Known, runs: bool, words: str) -> None:
 def test_check_mode_never_fails_for_a_phase_that_has_not_run() -> None:
     decision = decide("replicate", Known(), check=True)
     assert decision.run and decision.why.startswith("would run after prepare")
+
+
+def test_the_screen_is_for_people() -> None:
+    summary = {"rows": 1149876, "bytes": 162742272, "tables": 56, "seconds": 1.234567, "age": 0.0}
+    phases = {
+        "replicate": {"status": "done", "seconds": 10.2, "summary": summary},
+        "cutover": {"status": "done", "seconds": 3.8, "summary": {"hold_ms": 82.5, "writable": "node"}},
+    }
+    lines = screen("shop", phases, {}, NODE, [], 80)
+    assert "  replicate  done        10.2 s  1 149 876 rows, 155 MiB, 56 tables" in lines
+    assert "  cutover    done         3.8 s  hold 82 ms, writable node" in lines

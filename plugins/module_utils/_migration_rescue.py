@@ -1,0 +1,85 @@
+# Copyright: (c) 2026, The Crossover authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Making everything agree with the control row, after a switch or instead of it (private to the collection)."""
+
+from __future__ import annotations
+
+from ._errors import CrossoverError
+from ._migration_control import NODE, SOURCE, Control, EpochTaken, read, swap
+from ._migration_deadline import together
+from ._migration_fence import switch
+from ._migration_route import UNREACHABLE, Route
+from ._migration_sides import Migration
+from ._pg_catalog import tables
+
+_SETTINGS = {"lock_timeout": "2s"}
+
+
+def agree(migration: Migration, control: Control, route: Route, patience: float = 15.0) -> bool:
+    """Make fences and route agree with the control row: the other side fenced first, so never two are writable.
+
+    Idempotent; used after the point of no return, to back out, by the watchdog and by a rerun. Says whether anything
+    had to be changed. The other side's fence is up by then, whatever happened (the node's from the beginning, the old
+    side's by the commit itself); so a server that is down, or does not answer for ``patience`` seconds, does not keep
+    the application from going on here.
+    """
+    writable, other = control.writable, SOURCE if control.writable == NODE else NODE
+    done, failed = together({other: lambda: _set_fence(migration, other, True)}, patience)
+    for exc in failed.values():
+        if not isinstance(exc, CrossoverError) or exc.code not in UNREACHABLE:
+            raise exc
+    changed = done.get(other, False)
+    changed |= _set_fence(migration, writable, False)
+    changed |= route.settle(writable)
+    return changed
+
+
+def _set_fence(migration: Migration, side: str, enabled: bool) -> bool:
+    with migration.open(side, settings=_SETTINGS) as conn, conn.transaction():
+        return switch(conn, tables(conn, migration.scope), enabled, create=True)
+
+
+class Rescue:
+    """Ends a switch that failed, died or stalled; called once more, it goes on with what it could not do.
+
+    Before the point of no return it takes the epoch and lets the old side go on: whoever is slower finds the epoch
+    taken and stops. Where the switch *was* committed, it goes on with the new side.
+    """
+
+    PATIENCE = 1.0  # seconds for a side that is not needed; the application may be waiting
+
+    def __init__(self, migration: Migration, seen: Control) -> None:
+        self.m = migration
+        self.seen = seen
+        self.control: Control | None = None  # the row as we left it; None while we do not know
+        self.route: Route | None = None
+
+    def __call__(self) -> Control:
+        """Raises what kept it from its end."""
+        if self.control is None:
+            self.control = self._take()
+        elif self._row() != self.control:
+            return self.control  # the sides were switched, or all was removed, by a run that came later
+        self.route = self.route or self.m.make_route()
+        agree(self.m, self.control, self.route, self.PATIENCE)
+        return self.control
+
+    def _take(self) -> Control:
+        """The row, with an epoch that the switch does not know."""
+        together({side: lambda side=side: self.m.end_lease(side) for side in (SOURCE, NODE)}, self.PATIENCE)  # type: ignore[misc]
+        with self.m.open(SOURCE, settings=_SETTINGS) as conn:
+            control = self.m.control(conn)
+            try:
+                return swap(conn, control, control.writable, "back out") if control == self.seen else control
+            except EpochTaken:  # its commit was still on the way
+                return self.m.control(conn)
+
+    def _row(self) -> Control | None:
+        try:
+            with self.m.open(SOURCE) as conn:
+                return read(conn, self.m.name)
+        except CrossoverError as exc:
+            if exc.code != "unknown_database":
+                raise
+            return None  # dropped since
