@@ -137,6 +137,7 @@ switched_back:
   sample: false
 """
 
+from ..module_utils import _migration_catalogue as catalogue
 from ..module_utils._ansible import Outcome, Runner, run_module, source_option
 from ..module_utils._errors import CrossoverError
 from ..module_utils._migration_control import read
@@ -153,8 +154,9 @@ def begin(runner: Runner, ledger: Ledger) -> Outcome:
     source = runner.connect(runner.login("source"))
     control = read(source, params["name"])
     known = Known(ledger.phases(), ledger.facts(), control, params["validate_max_age"], ledger.exists)
-    decision = decide(params["phase"], known, runner.check)
     scope = Scope(tuple(params["schemas"]) or None, tuple(params["exclude_tables"]))
+    decision = decide(params["phase"], known, runner.check)
+    decision = catalogue.gate(decision, params["phase"], known, (source, ledger.conn), scope, runner.check)
     if decision.failures and not runner.check:
         raise CrossoverError(
             decision.why,
@@ -168,6 +170,7 @@ def begin(runner: Runner, ledger: Ledger) -> Outcome:
     if decision.run and not runner.check and (ledger.exists or params["phase"] != "rollback"):
         ledger.create()
         ledger.begin(params["phase"])
+        catalogue.begun(ledger, params["phase"], source, scope)
     return Outcome(
         changed=decision.run,
         result={
@@ -191,6 +194,8 @@ def work(runner: Runner) -> Outcome:
                 ledger.forget(key)
             else:
                 ledger.put(key, value)
+        if state == "done" and params["phase"] == "replicate":
+            catalogue.ended(ledger, runner.connect(runner.login("source")))
         if state in ("done", "failed"):
             ledger.end(params["phase"], state, params["summary"], params["reason"])
     outcome.changed = False  # the ledger is our own notebook: writing in it changes nothing that the user owns
