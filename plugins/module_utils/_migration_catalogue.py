@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, The Crossover authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""DDL on the source during a migration: seen at every gate, named, and taken in by replicate (private to the collection).
+"""DDL on the source during a migration: seen at every gate, named, taken in by replicate (private to the collection).
 
-DDL is not replicated. ``replicate`` remembers the source's catalogue as it was when it began (what changes while it runs
-is seen at the next gate); every later gate, and the cutover before it locks, compares. Running ``replicate`` again
+DDL is not replicated. ``replicate`` remembers the source's catalogue as it was when it began (what changes while it
+runs is seen at the next gate); every later gate, and the cutover before it locks, compares. Running ``replicate`` again
 creates what is new on the node; what was altered or dropped has to be done there by hand, and it checks that it was.
 """
 
@@ -121,7 +121,9 @@ def check(source: Any, facts: Mapping[str, Any], replicated: bool) -> tuple[Drif
     return drift, [f"the source's schema has changed since replicate ({drift}): {steps[drift.by_hand]}"]
 
 
-def gate(decision: Decision, phase: str, known: Known, conns: tuple[Any, Any], scope: Scope, in_check: bool) -> Decision:
+def gate(
+    decision: Decision, phase: str, known: Known, conns: tuple[Any, Any], scope: Scope, in_check: bool
+) -> Decision:
     """The decision of the other gates, and what the catalogues say. ``conns``: source and node."""
     switched = known.control is not None and known.control.switched
     if switched or not decision.run:

@@ -4,8 +4,8 @@
 """A database's catalogue as hashes: one for each part of each object, in one query (private to the collection).
 
 What counts is what replication and a target that was copied from here depend on. Names are as PostgreSQL writes them
-with nothing but pg_catalog in the search path. What Crossover itself puts on a table (its fence trigger) does not count,
-nor does what PostgreSQL words anew in another version without being told to (the NOT NULL constraints of 18).
+with nothing but pg_catalog in the search path. What Crossover itself puts on a table (its fence trigger) does not
+count, nor does what another version of PostgreSQL has without being told to (the NOT NULL constraints of 18).
 """
 
 from __future__ import annotations

@@ -85,10 +85,10 @@ publications:
 slots:
   description:
     - The slots of the server. RV(ignore:state) is V(active), V(inactive) or V(lost). RV(ignore:lag_bytes) is what the
-      reader has not confirmed, RV(ignore:lag_seconds) how old that is (needs C(pg_monitor); of a slot that nobody reads,
-      since when nobody does, PostgreSQL 17), RV(ignore:retained_bytes) the WAL that it keeps, RV(ignore:safe_wal_size)
-      the room that is left before it may be lost, RV(ignore:wal_limit_bytes) the server's C(max_slot_wal_keep_size)
-      (both null - no limit but the disk).
+      reader has not confirmed, RV(ignore:lag_seconds) how old that is (needs C(pg_monitor); of a slot that nobody
+      reads, since when nobody does, PostgreSQL 17), RV(ignore:retained_bytes) the WAL that it keeps,
+      RV(ignore:safe_wal_size) the room that is left before it may be lost, RV(ignore:wal_limit_bytes) the server's
+      C(max_slot_wal_keep_size) (both null - no limit but the disk).
   type: list
   elements: dict
   returned: success

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The Crossover authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every parameter of a subscription, set and altered, on each PostgreSQL that is here: 15 (the distribution's), 16, 18."""
+"""Every parameter of a subscription, set and altered, on each PostgreSQL that is here: 15 (Debian's), 16, 18."""
 
 from __future__ import annotations
 

@@ -105,13 +105,14 @@ def test_5_names_are_quoted(subscribe, name):
 def test_5_a_password_with_a_space_and_a_quote(subscribe):
     """Theirs: a broken connection string."""
     quoted = PASSWORD.replace("'", "''")
-    subscribe.publisher.sql(f"CREATE ROLE odd LOGIN REPLICATION PASSWORD '{quoted}'; GRANT SELECT ON t TO odd", None, True)
+    made = f"CREATE ROLE odd LOGIN REPLICATION PASSWORD '{quoted}'; GRANT SELECT ON t TO odd"
+    subscribe.publisher.sql(made, superuser=True)
     try:
         made = subscribe(change={"user": "odd", "password": PASSWORD})
         assert made["changed"] and made["exists"], made
         assert subscribe(state="absent")["changed"]
     finally:
-        subscribe.publisher.sql("DROP OWNED BY odd; DROP ROLE odd", None, True)
+        subscribe.publisher.sql("DROP OWNED BY odd; DROP ROLE odd", superuser=True)
 
 
 @pytest.mark.parametrize(
