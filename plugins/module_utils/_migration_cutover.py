@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from . import _migration_catalogue as catalogue
 from ._errors import CrossoverError
 from ._migration_control import NODE, SOURCE, Control, EpochTaken, swap
 from ._migration_deadline import time_limit, together
@@ -155,6 +156,8 @@ class Switch:
         self._lock(lift.quiet, m.limits.quiet, m.new)
         if m.control(self.conn[SOURCE]) != seen:
             raise EpochTaken(m.name)
+        if m.old == SOURCE:
+            catalogue.before_the_lock(self.conn[SOURCE], self.journal.ledger)
 
     # -- the window: the application waits ---------------------------------------------------------------------------
 

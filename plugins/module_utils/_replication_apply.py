@@ -70,17 +70,21 @@ def apply(
     together: bool = False,
     secrets: Sequence[str] = (),
     after: Callable[[Statement], None] | None = None,
+    walsender: bool = False,
 ) -> None:
     """Run a plan. ``together``: in one transaction. ``doing`` says what failed: ``the slot x could not be made``.
 
-    ``after`` is called after each statement. Statements of subscriptions cannot run in a transaction block.
+    ``after`` is called after each statement. ``walsender``: these are replication commands. Statements of subscriptions
+    cannot run in a transaction block.
     """
     done = 0
 
     def run() -> None:
         nonlocal done
         for statement in statements:
-            conn.execute(statement.sql, prepare=False)
+            # asking for binary results makes psycopg use the protocol that takes one statement only, so that SQL in an
+            # option (a row filter) cannot bring another one along; replication commands do not know it
+            conn.execute(statement.sql, prepare=False, binary=not walsender)
             done += 1
             if after:
                 after(statement)

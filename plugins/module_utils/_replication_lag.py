@@ -63,13 +63,21 @@ def error_counts(conn: Any, oid: int) -> dict[str, int]:
 
 
 # to_jsonb reads columns that only some versions have (failover: 17, conflicting: 16, two_phase: 14).
+# A walsender that has caught up is 'streaming'; when its reader has confirmed all that was sent, replay_lag is empty a
+# moment later, and that is no lag. A slot that nobody reads shows since when from PostgreSQL 17 on.
 _SLOT = """
 SELECT to_jsonb(s) AS found, pg_wal_lsn_diff(now.lsn, s.confirmed_flush_lsn)::int8 AS lag_bytes,
        pg_wal_lsn_diff(now.lsn, s.restart_lsn)::int8 AS retained_bytes,
-       extract(epoch FROM r.replay_lag)::float8 AS lag_seconds
+       CASE WHEN r.replay_lag IS NOT NULL THEN extract(epoch FROM r.replay_lag)
+            WHEN r.state = 'streaming' AND r.replay_lsn >= r.sent_lsn THEN 0
+            WHEN NOT s.active AND now.lsn > s.confirmed_flush_lsn
+            THEN extract(epoch FROM clock_timestamp() - (to_jsonb(s) ->> 'inactive_since')::timestamptz)
+       END::float8 AS lag_seconds,
+       CASE WHEN k.mb >= 0 THEN k.mb * 1024 * 1024 END AS wal_limit_bytes
 FROM pg_replication_slots s
      CROSS JOIN (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
                              ELSE pg_current_wal_lsn() END AS lsn) now
+     CROSS JOIN (SELECT setting::int8 AS mb FROM pg_settings WHERE name = 'max_slot_wal_keep_size') k
      LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid
 WHERE s.slot_name = %s
 """
@@ -79,7 +87,8 @@ def slot_state(conn: Any, name: str) -> dict[str, Any] | None:
     """One slot of this server as it is now, or None.
 
     ``lag_bytes`` is what its reader has not confirmed, ``retained_bytes`` the WAL that it holds back, ``safe_wal_size``
-    how much more can be written before it may be lost (None: no limit is set). ``lag_seconds`` needs pg_monitor.
+    how much more can be written before it may be lost (None: no limit is set), ``wal_limit_bytes`` that limit.
+    ``lag_seconds`` needs pg_monitor; of a slot that nobody reads it is known from PostgreSQL 17 on.
     """
     row = conn.execute(_SLOT, [name]).fetchone()
     if row is None:

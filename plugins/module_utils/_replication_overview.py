@@ -13,7 +13,9 @@ from ._replication_lag import TABLE_STATES, slot_state, subscription_state
 from ._replication_last_error import last_error
 from ._replication_progress import measure
 
-SLOT_KEYS = ("lag_bytes", "lag_seconds", "retained_bytes", "safe_wal_size", "wal_status", "active")
+SLOT_KEYS = (
+    "lag_bytes", "lag_seconds", "retained_bytes", "safe_wal_size", "wal_limit_bytes", "wal_status", "active",
+)  # fmt: skip
 
 
 def _text(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -92,7 +91,7 @@ def read(conn: Any, name: str) -> Publication | None:
 def settle_filters(conn: Any, wanted: Wanted, actual: Publication | None) -> Wanted:
     """Replace a row filter that is written differently, but means the same to PostgreSQL, by what is there.
 
-    PostgreSQL itself is asked: it takes the wanted filter into a publication that is rolled back, and shows it back.
+    PostgreSQL itself is asked: it takes the wanted filter into the publication, shows it, and that is rolled back.
     """
     if actual is None or not wanted.members:
         return wanted
@@ -101,20 +100,23 @@ def settle_filters(conn: Any, wanted: Wanted, actual: Publication | None) -> Wan
         there = actual.members.get(name)
         if not (there and there.filter and member.filter) or there.filter == member.filter:
             continue
-        if _as_shown(conn, name, member.filter) == there.filter:
+        if _as_shown(conn, wanted.name, name, member.filter) == there.filter:
             members[name] = Member(member.columns, there.filter)
     return dataclasses.replace(wanted, members=members)
 
 
-def _as_shown(conn: Any, name: Name, text: str) -> str | None:
-    probe = f"crossover_probe_{secrets.token_hex(6)}"
+def _as_shown(conn: Any, publication: str, name: Name, text: str) -> str | None:
+    alter = f"ALTER PUBLICATION {quote_always(publication)}"
     try:
-        with conn.transaction(force_rollback=True):
-            conn.execute(f"CREATE PUBLICATION {probe} FOR TABLE {_table(name)} WHERE {text}", prepare=False)
+        with conn.transaction(force_rollback=True):  # in this publication: another would need CREATE on the database
+            conn.execute(f"{alter} DROP TABLE {_table(name)}", prepare=False)
+            conn.execute(f"{alter} ADD TABLE {_table(name)} WHERE {text}", prepare=False, binary=True)  # one statement
             row = conn.execute(
-                """SELECT pg_get_expr(r.prqual, r.prrelid) AS filter
-                   FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid WHERE p.pubname = %s""",
-                [probe],
+                f"""SELECT {_FILTER} AS filter FROM pg_publication_rel r
+                    JOIN pg_publication p ON p.oid = r.prpubid JOIN pg_class c ON c.oid = r.prrelid
+                    JOIN pg_namespace n ON n.oid = c.relnamespace
+                    WHERE p.pubname = %s AND n.nspname = %s AND c.relname = %s""",
+                [publication, *name],
             ).fetchone()
             return str(row["filter"])
     except driver().Error:

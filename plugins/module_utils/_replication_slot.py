@@ -119,7 +119,7 @@ def run(conn: Any, login: Login, statements: list[Statement], doing: str) -> Non
             search_path=None,
         )
         with walsender:
-            apply(walsender, login, [statement], doing)
+            apply(walsender, login, [statement], doing, walsender=True)
 
 
 def _open_transactions(conn: Any) -> str:

@@ -195,6 +195,11 @@ def _option_changes(wanted: Wanted, actual: Subscription, version: int, enable: 
     return [*([] if enable == actual.enabled else ["ENABLE" if enable else "DISABLE"]), *changes]
 
 
+def enable(name: str) -> Statement:
+    """Let it work."""
+    return _plain(f"ALTER SUBSCRIPTION {quote_ident(name)} ENABLE")
+
+
 def refresh(name: str, copy_data: Value = None) -> Statement:
     """Take up what the publications have now."""
     settings = "" if copy_data is None else f" WITH ({options.write('copy_data', copy_data)})"
@@ -239,7 +244,8 @@ def predicted(wanted: Wanted, actual: Subscription | None) -> dict[str, Any]:
     """What :func:`shown` would return after the plan, for the diff."""
     after = shown(actual)
     if actual is None:
-        after.update(enabled=True, slotname=wanted.name, comment="")
+        # without a connection to the publisher it begins disabled
+        after.update(enabled=bool(wanted.options.get("connect", True)), slotname=wanted.name, comment="")
     if wanted.connection and (actual is None or connection_changes(wanted, actual)):
         after["conninfo"] = conninfo.shown(wanted.connection)
         if actual and conninfo.secrets(wanted.connection) != conninfo.secrets(actual.connection):

@@ -60,9 +60,25 @@ def change(
                 continue  # "must be greater than origin LSN": that transaction has been passed already
             if done:
                 exc.untouched = f"{len(done)} of {len(plan)} statements were applied"
+                if _was_disabled_by_us(done, plan) and _enabled_again(conn, wanted.name):
+                    exc.untouched += "; the subscription is enabled again"
             raise
         done.append(statement)
     return done
+
+
+def _was_disabled_by_us(done: Sequence[Statement], plan: Sequence[Statement]) -> bool:
+    """Whether the plan had disabled it only to change something, and did not come to enable it again."""
+    left = plan[len(done) :]
+    return any(s.sql.endswith(" DISABLE") for s in done) and any(s.sql.endswith(" ENABLE") for s in left)
+
+
+def _enabled_again(conn: Any, name: str) -> bool:
+    try:
+        conn.execute(subscriptions.enable(name).sql, prepare=False)
+    except driver().Error:
+        return False
+    return True
 
 
 def skip_is_over(conn: Any, name: str, text: str | None) -> bool:

@@ -142,6 +142,7 @@ switched_back:
   sample: false
 """
 
+from ..module_utils import _migration_catalogue as catalogue
 from ..module_utils._ansible import Outcome, Runner, run_module, source_option
 from ..module_utils._errors import CrossoverError
 from ..module_utils._migration_control import read
@@ -162,8 +163,9 @@ def begin(runner: Runner, ledger: Ledger) -> Outcome:
     control = read(source, params["name"])
     state = copied_state(source, ledger.conn, params["name"], params["node"])
     known = Known(ledger.phases(), ledger.facts(), control, params["validate_max_age"], ledger.exists, state)
-    decision = decide(params["phase"], known, runner.check)
     scope = Scope(tuple(params["schemas"]) or None, tuple(params["exclude_tables"]))
+    decision = decide(params["phase"], known, runner.check)
+    decision = catalogue.gate(decision, params["phase"], known, (source, ledger.conn), scope, runner.check)
     if decision.failures and not runner.check:
         raise CrossoverError(
             decision.why,
@@ -175,6 +177,7 @@ def begin(runner: Runner, ledger: Ledger) -> Outcome:
     if decision.run and not runner.check and (ledger.exists or params["phase"] != "rollback"):
         ledger.create()
         ledger.begin(params["phase"])
+        catalogue.begun(ledger, params["phase"], source, scope)
     return Outcome(
         changed=decision.run,
         result={
@@ -199,6 +202,8 @@ def work(runner: Runner) -> Outcome:
                 ledger.forget(key)
             else:
                 ledger.put(key, value)
+        if state == "done" and params["phase"] == "replicate":
+            catalogue.ended(ledger, runner.connect(runner.login("source")))
         if state in ("done", "failed"):
             ledger.end(params["phase"], state, params["summary"], params["reason"])
         if state == "failed" and params["phase"] == "assess" and set(ledger.phases()) == {"assess"}:

@@ -85,14 +85,17 @@ publications:
 slots:
   description:
     - The slots of the server. RV(ignore:state) is V(active), V(inactive) or V(lost). RV(ignore:lag_bytes) is what the
-      reader has not confirmed, RV(ignore:lag_seconds) how old that is (needs C(pg_monitor)), RV(ignore:retained_bytes)
-      the WAL that it keeps, RV(ignore:safe_wal_size) the room that is left before it may be lost (null - no limit).
+      reader has not confirmed, RV(ignore:lag_seconds) how old that is (needs C(pg_monitor); of a slot that nobody
+      reads, since when nobody does, PostgreSQL 17), RV(ignore:retained_bytes) the WAL that it keeps,
+      RV(ignore:safe_wal_size) the room that is left before it may be lost, RV(ignore:wal_limit_bytes) the server's
+      C(max_slot_wal_keep_size) (both null - no limit but the disk).
   type: list
   elements: dict
   returned: success
   sample:
     - {name: crossover_shop_n1, type: logical, plugin: pgoutput, database: shop, state: active, active: true,
-       wal_status: reserved, lag_bytes: 56, lag_seconds: 0.001, retained_bytes: 26000, safe_wal_size: null}
+       wal_status: reserved, lag_bytes: 56, lag_seconds: 0.001, retained_bytes: 26000, safe_wal_size: null,
+       wal_limit_bytes: null}
 subscriptions:
   description:
     - The subscriptions of the database. RV(ignore:state) is V(streaming), V(synchronising), V(not working) or
@@ -100,7 +103,7 @@ subscriptions:
       (PostgreSQL 15), each kind of conflict (18). RV(ignore:last_error) is the last one from the server's log, where
       the login may read that; otherwise RV(ignore:last_error_unknown) says why not.
     - With O(source) also RV(ignore:lag_bytes), RV(ignore:lag_seconds), RV(ignore:retained_bytes),
-      RV(ignore:safe_wal_size) and RV(ignore:wal_status) of its slot.
+      RV(ignore:safe_wal_size), RV(ignore:wal_limit_bytes) and RV(ignore:wal_status) of its slot.
   type: list
   elements: dict
   returned: success

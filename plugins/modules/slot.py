@@ -60,7 +60,9 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    description: Nothing is changed. RV(queries) is what would run.
+    description:
+      - Nothing is changed. RV(planned) is what would run.
+      - RV(queries) is empty then, as in M(community.postgresql.postgresql_slot).
   diff_mode:
     support: full
     description: Shows the slot before and after.
@@ -107,7 +109,13 @@ exists:
   returned: success
   sample: true
 queries:
-  description: The statements that were run, or in check mode would be.
+  description: The statements that were run. None in check mode.
+  type: list
+  elements: str
+  returned: success
+  sample: ["SELECT pg_create_physical_replication_slot('physical_one', false)"]
+planned:
+  description: The same statements, in check mode too.
   type: list
   elements: str
   returned: success
@@ -159,10 +167,15 @@ def work(runner: Runner) -> Outcome:
     after = (slots.predicted(want, actual) if present else None) if runner.check else slots.settled(final)
     return Outcome(
         bool(queries),
-        queries=queries,
+        queries=[] if runner.check else queries,
         before=slots.settled(actual),
         after=after,
-        result={"name": name, "exists": final is not None, "slot": slots.shown(final)},
+        result={
+            "name": name,
+            "exists": final is not None,
+            "slot": slots.shown(final),
+            "planned": [str(statement) for statement in queries],
+        },
         warnings=warnings,
     )
 

@@ -160,10 +160,29 @@ def test_filter_in_tables_mode_is_one_transaction(db, publication):
     )
 
 
-def test_a_filter_cannot_smuggle_a_statement(db, publication):
-    done = publication(db, tables=["prices"], rowfilters={"prices": "(true); DROP TABLE vehicles; --"})
-    assert done["failed"]
-    assert not rows(db, "SELECT 1 FROM pg_publication") and rows(db, "SELECT to_regclass('vehicles') AS t")[0]["t"]
+@pytest.mark.parametrize("text", ["(true); DROP TABLE vehicles; --", "true); COMMIT; DROP TABLE vehicles; --"])
+def test_a_filter_cannot_smuggle_a_statement(db, publication, text):
+    """Neither when the publication is made, nor when the filter is compared with the one that is there."""
+    assert publication(db, tables=["prices"], rowfilters={"prices": text})["failed"]
+    assert not rows(db, "SELECT 1 FROM pg_publication")
+    publication(db, tables=["prices"], rowfilters={"prices": "id > 0"})
+    publication(db, check=True, tables=["prices"], rowfilters={"prices": text})
+    assert publication(db, tables=["prices"], rowfilters={"prices": text})["failed"]
+    assert rows(db, "SELECT to_regclass('vehicles') AS t")[0]["t"]
+
+
+def test_a_filter_is_compared_by_the_owner_of_the_publication(source_db, publication):
+    """Who may change the publication can compare: CREATE on the database is not needed for that."""
+    source_db.as_owner(TABLES)
+    args = {"tables": ["prices"], "rowfilters": {"prices": "amount>10 and note='x'"}}
+    publication(source_db, **args)
+    source_db.sql(f"REVOKE CREATE ON DATABASE {source_db.name} FROM crossover, {source_db.owner}", superuser=True)
+    source_db.sql(f"ALTER DATABASE {source_db.name} OWNER TO postgres", superuser=True)
+    try:
+        again = publication(source_db, **args)
+        assert not again["changed"] and not again["failed"], again
+    finally:
+        source_db.sql(f"ALTER DATABASE {source_db.name} OWNER TO {source_db.owner}", superuser=True)
 
 
 def test_all_tables_and_schemas_need_the_node(node, publication):

@@ -33,9 +33,11 @@ def test_life(db, slot, args):
         else f"SELECT pg_create_physical_replication_slot('{name}', {str(bool(args)).lower()})"
     )
     checked = slot(db, check=True, **args)
-    assert checked["changed"] and not checked["exists"] and checked["queries"] == [line]
+    assert checked["changed"] and not checked["exists"] and checked["planned"] == [line]
+    assert checked["queries"] == []  # as in community.postgresql
     made = slot(db, **args)
-    assert made["changed"] and made["exists"] and made["queries"] == [line] and made["name"] == name, made
+    assert made["changed"] and made["exists"] and made["queries"] == made["planned"] == [line], made
+    assert made["name"] == name
     assert made["slot"]["type"] == args.get("slot_type", "physical") and made["slot"]["active"] is False
     assert checked["diff"] == made["diff"] and made["diff"]["before"] == {}
     again = slot(db, **args)
@@ -44,7 +46,7 @@ def test_life(db, slot, args):
     assert checked["changed"] and checked["exists"]
     gone = slot(db, state="absent")
     assert gone["changed"] and not gone["exists"]
-    assert gone["queries"] == checked["queries"] == [f"SELECT pg_drop_replication_slot('{name}')"]
+    assert gone["queries"] == checked["planned"] == [f"SELECT pg_drop_replication_slot('{name}')"]
     assert gone["diff"]["after"] == {} and gone["slot"] == {}
     assert not slot(db, state="absent")["changed"] and slot(db, state="absent")["queries"] == []
 
@@ -72,7 +74,7 @@ def test_flags(target_db, slot):
     name = f"x_{target_db.name}"
     assert (
         done["queries"]
-        == checked["queries"]
+        == checked["planned"]
         == [
             f"ALTER_REPLICATION_SLOT {name} (TWO_PHASE false)",
             f"ALTER_REPLICATION_SLOT {name} (FAILOVER false)",

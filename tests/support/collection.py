@@ -74,7 +74,10 @@ def start_module(
     diff: bool = True,
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[str]:
-    """The same without waiting: for tests that do something meanwhile, or kill it."""
+    """The same without waiting: for tests that do something meanwhile, or kill it.
+
+    A name with dots is a Python module: that of another collection.
+    """
     payload = {
         **args,
         "_ansible_check_mode": check,
@@ -85,7 +88,7 @@ def start_module(
         [
             sys.executable,
             str(Path(__file__).with_name("module_main.py")),
-            f"ansible_collections.{NAME}.plugins.modules.{name}",
+            name if "." in name else f"ansible_collections.{NAME}.plugins.modules.{name}",
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
