@@ -18,6 +18,7 @@ from typing import Any
 
 from ._errors import CrossoverError
 from ._migration_compare_progress import Progress
+from ._migration_copy_failure import check_slot, told
 from ._migration_copy_ledger import Begun, CopyLedger, finished_tables
 from ._migration_copy_move import Mover, create_origins, drop_origins
 from ._migration_copy_plan import CopyTable, check_node, part_size, plan, read
@@ -99,7 +100,7 @@ class Copy:
         try:
             self._work(begun)
         except CrossoverError as exc:
-            raise self._told(exc, begun) from None
+            raise told(exc, self.ledger, begun.snapshot.slot, self.w.limits) from None
         return self.report
 
     # -- whether there is anything to do -------------------------------------------------------------------------------
@@ -182,8 +183,8 @@ class Copy:
             self._empty(before)
         if drop(self.source, self.source_login, self.w.slot):
             self.report.warnings.append(
-                f"the slot {self.w.slot} of an earlier copy was dropped: its snapshot was no longer held, so everything "
-                "is copied anew"
+                f"the slot {self.w.slot} of an earlier copy was dropped, because its snapshot was no longer held or of "
+                "no more use: everything is copied anew"
             )
         snapshot = take(
             self.source_login, self.w.slot, self.w.limits, failover=self.w.failover, timeout=self.w.slot_timeout
@@ -272,7 +273,7 @@ class Copy:
         versions = server_version(self.source), server_version(self.node)
         logins = self.source_login, self.node_login
         encoding = self.source.execute("SELECT current_setting('server_encoding') AS name").fetchone()["name"]
-        mesh = self.node.execute("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'spock') AS t").fetchone()["t"]
+        mesh = bool(self.node.execute("SELECT FROM pg_extension WHERE extname = 'spock'").fetchone() is not None)
         if mesh:
             drop_origins(self.node, snapshot.slot)
             create_origins(self.node, snapshot, jobs)
@@ -311,43 +312,4 @@ class Copy:
         progress(done, totals["bytes"], message)
         if time.monotonic() - self._looked > _CHECKED:
             self._looked = time.monotonic()
-            slot = slot_state(self.source, snapshot.slot)
-            if slot is None or slot["wal_status"] == "lost":
-                raise CrossoverError(
-                    f"the slot {snapshot.slot} is {'gone' if slot is None else 'lost'}: it held more WAL back than is "
-                    "allowed, or somebody dropped it",
-                    code="slot_lost",
-                    server=str(self.source_login),
-                    object=snapshot.slot,
-                    hint="raise wal_budget if there is room for it, then run again",
-                )
-
-    def _told(self, exc: CrossoverError, begun: Begun) -> CrossoverError:
-        """How things stand after a failure: what is there, what happens to the slot, how to go on or give up."""
-        slot, known = begun.snapshot.slot, ""
-        try:
-            now = self.ledger.totals()
-            known = f"{now['parts_done']} of {now['parts']} parts are there and stay. "
-        except Exception:  # pylint: disable=broad-except
-            pass  # the node may be what has failed
-        limit = f", at most {self.w.limits.wal >> 20} MiB" if self.w.limits.wal else ""
-        state = (
-            f"{known}The slot {slot} on the source holds WAL back{limit}, for {self.w.limits.unused:g} s without a copy"
-        )
-        if exc.code in ("slot_lost", "table_rewritten"):
-            state = exc.untouched or f"{known}The next run copies everything anew"
-        exc.untouched = state
-        again = "run again: it goes on with what is left; or give up by crossover.pgedge.rollback, which drops the slot"
-        exc.hint = f"{exc.hint}. {again[0].upper()}{again[1:]}" if exc.hint and exc.code != "table_rewritten" else (
-            exc.hint or again
-        )
-        return exc
-
-
-def give_up(source: Any, source_login: Login, node: Any, ledger: CopyLedger, slot: str) -> bool:
-    """End the holder and drop the slot of a copy that no subscription has taken over; forget the copy."""
-    begun = ledger.begun()
-    dropped = drop(source, source_login, begun.snapshot.slot if begun else slot)
-    drop_origins(node, begun.snapshot.slot if begun else slot)
-    ledger.forget()
-    return dropped or begun is not None
+            check_slot(self.source, self.source_login, snapshot.slot)

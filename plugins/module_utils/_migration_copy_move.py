@@ -179,12 +179,10 @@ class Pair:
                     break
             if process.wait():
                 text = first_error("psql", process.stderr.read().decode("utf-8", "replace"))
-                raise _rewritten(m.source, table) if _REWRITTEN in text else CrossoverError(
-                    f"the table {table.name} could not be read: {text}",
-                    code="copy_failed",
-                    server=str(m.source),
-                    object=table.name,
-                )
+                if _REWRITTEN in text:
+                    raise _rewritten(m.source, table)
+                message = f"the table {table.name} could not be read: {text}"
+                raise CrossoverError(message, code="copy_failed", server=str(m.source), object=table.name)
         finally:
             if process.poll() is None:
                 process.kill()
@@ -213,11 +211,8 @@ def _guard(table: CopyTable) -> list[str]:
     """A snapshot sees an empty table where ALTER TABLE rewrote one, and ranges of ctid mean nothing after VACUUM FULL.
     The lock lets nobody do that while the part is read; the table's file tells whether somebody has."""
     file = f"pg_catalog.pg_relation_filenode({table.table.oid}::oid)"
-    return [
-        f"LOCK TABLE ONLY {table.name} IN ACCESS SHARE MODE",
-        f"DO 'BEGIN IF {file} IS DISTINCT FROM {table.filenode}::oid THEN RAISE EXCEPTION ''{_REWRITTEN}''; "
-        "END IF; END'",
-    ]
+    test = f"IF {file} IS DISTINCT FROM {table.filenode}::oid THEN RAISE EXCEPTION ''{_REWRITTEN}''; END IF;"
+    return [f"LOCK TABLE ONLY {table.name} IN ACCESS SHARE MODE", f"DO 'BEGIN {test} END'"]
 
 
 def _rewritten(server: Login, table: CopyTable) -> CrossoverError:

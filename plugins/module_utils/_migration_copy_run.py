@@ -24,7 +24,7 @@ from ._migration_schema_units import Unit
 
 @dataclass
 class Work:
-    """What is to be done. ``entries``: entry of the dump -> OID of a table; ``leaves``: table -> those with its rows."""
+    """What is to be done. ``entries``: entry of the dump -> OID of a table; ``leaves``: table -> where its rows are."""
 
     tables: Mapping[int, CopyTable]
     parts: list[Part]

@@ -270,8 +270,8 @@ def _create(source: Login, slot: str, failover: bool) -> tuple[Any, Snapshot]:
     """The slot and its snapshot on one connection, the session that holds it on another."""
     maker = named(source.at(session_role=""), "slot", slot)
     maker = maker.at(connect_params={**maker.connect_params, "replication": "database"})
-    holder = connect(named(source, "snapshot", slot))
-    walsender = connect(maker, search_path=None)
+    holder: Any = connect(named(source, "snapshot", slot))
+    walsender: Any = connect(maker, search_path=None)
     try:
         be_patient(holder)
         row = walsender.execute(_command(slot, walsender.info.server_version, failover)).fetchone()

@@ -240,7 +240,8 @@ from ansible.module_utils.common.text.formatters import human_to_bytes
 from ..module_utils._ansible import Outcome, Runner, run_module, source_option
 from ..module_utils._errors import CrossoverError
 from ..module_utils._migration_control import read as read_control
-from ..module_utils._migration_copy import Copy, Wanted, give_up
+from ..module_utils._migration_copy import Copy, Wanted
+from ..module_utils._migration_copy_failure import give_up
 from ..module_utils._migration_copy_ledger import CopyLedger
 from ..module_utils._migration_ledger import Ledger
 from ..module_utils._migration_schema import Options
