@@ -17,15 +17,14 @@ from functools import cached_property
 from typing import Any
 
 from ._errors import CrossoverError
-from ._migration_compare_progress import Progress
 from ._migration_copy_failure import check_slot, told
 from ._migration_copy_ledger import Begun, CopyLedger, finished_tables
 from ._migration_copy_move import Mover, create_origins, drop_origins
 from ._migration_copy_plan import CopyTable, check_node, part_size, plan, read
+from ._migration_copy_progress import Reporter
 from ._migration_copy_run import Run, Work
 from ._migration_schema import Options, SchemaSync
 from ._migration_schema_build import Builder
-from ._migration_schema_units import Unit
 from ._pg_catalog import server_version, tables
 from ._pg_connect import Login
 from ._pg_programs import for_servers
@@ -33,7 +32,6 @@ from ._pg_sql import Statement, quote_ident
 from ._replication_lag import slot_state, subscription_state
 from ._replication_snapshot import Limits, Snapshot, drop, is_alive, release, take
 
-TASK = "copy"  # in crossover.progress
 _LOCK = "SELECT pg_try_advisory_lock(hashtext('crossover.copy')) AS mine"
 _CHECKED = 5.0  # seconds between two looks at the slot
 
@@ -230,18 +228,17 @@ class Copy:
         jobs = max(1, self.w.schema.jobs)
         mover = self._mover(begun.snapshot, jobs)
         builder = Builder(self._index_session, self.node_login, jobs, polite=False)
-        totals = self.ledger.totals()
-        progress = Progress(self.node_login, self.migration, TASK, "bytes")
-        run = Run(mover, builder, jobs, lambda: self._tick(run, progress, totals, begun.snapshot, units))
+        report = Reporter(self.node_login, self.migration, self.ledger.totals(), len(units))
+        run = Run(mover, builder, jobs, lambda: self._tick(run, report, begun.snapshot))
         try:
             run(Work({t.table.oid: t for t in self.tables}, parts, units, entries, self._leaves()))
             if builder.failures:
                 raise builder.error(self.sync.explain)
             copied = run.copied_after if run.copied_after is not None else 0.0
             indexed = time.monotonic() - start
-            self.sync.fill()
+            report.during(self.sync.fill, run, "views and statistics")
         finally:
-            progress.close()
+            report.close()
             if mover.origins:
                 drop_origins(self.node, begun.snapshot.slot)
         known = {t.table.oid: t for t in self.tables}
@@ -302,14 +299,8 @@ class Copy:
         )
         return conn
 
-    def _tick(
-        self, run: Run, progress: Progress, totals: dict[str, int], snapshot: Snapshot, units: list[Unit]
-    ) -> None:
-        done = totals["bytes_done"] + sum(part.bytes for part in run.finished)
-        done += sum(min(size, part.bytes) for part, size in list(run.moved.items()))
-        parts = totals["parts_done"] + len(run.finished)
-        message = f"{parts}/{totals['parts']} parts, {run.built}/{len(units)} indexes and constraints"
-        progress(done, totals["bytes"], message)
+    def _tick(self, run: Run, report: Reporter, snapshot: Snapshot) -> None:
+        report(run)
         if time.monotonic() - self._looked > _CHECKED:
             self._looked = time.monotonic()
             check_slot(self.source, self.source_login, snapshot.slot)

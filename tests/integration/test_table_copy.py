@@ -219,14 +219,17 @@ def test_awkward_tables_while_rows_are_written(pair: Pair) -> None:
     pair.caught_up()
     pair.equal()
     parts = {
-        row["name"]: row["n"] for row in pair.target.sql("SELECT name, count(*) AS n FROM crossover.copy_part GROUP BY 1")
+        row["name"]: row["n"]
+        for row in pair.target.sql("SELECT name, count(*) AS n FROM crossover.copy_part GROUP BY 1")
     }
     assert parts["shop.base"] > 1 and parts["shop.other"] == 1, "another access method is read whole"
     assert parts["shop.event_old"] + parts["shop.event_new_0"] > 2 and "shop.event" not in parts
 
 
 def test_row_security_is_an_error_not_fewer_rows(shop: Pair) -> None:
-    shop.source.as_owner("ALTER TABLE shop.child ENABLE ROW LEVEL SECURITY; ALTER TABLE shop.child FORCE ROW LEVEL SECURITY")
+    shop.source.as_owner(
+        "ALTER TABLE shop.child ENABLE ROW LEVEL SECURITY; ALTER TABLE shop.child FORCE ROW LEVEL SECURITY"
+    )
     failed = shop.copy(**SMALL)
     assert failed["failed"] and "shop.child" in failed["msg"] and "row-level security" in failed["msg"], failed["msg"]
     shop.source.as_owner("ALTER TABLE shop.child NO FORCE ROW LEVEL SECURITY")
