@@ -26,7 +26,7 @@ from ._migration_copy_run import Run, Work
 from ._migration_schema import Options, SchemaSync
 from ._migration_schema_build import Builder
 from ._pg_catalog import server_version, tables
-from ._pg_connect import Login
+from ._pg_connect import Login, driver, sql_error
 from ._pg_programs import for_servers
 from ._pg_sql import Statement, quote_ident
 from ._replication_lag import slot_state, subscription_state
@@ -97,7 +97,10 @@ class Copy:
         assert begun is not None
         try:
             self._work(begun)
-        except CrossoverError as exc:
+        except (CrossoverError, driver().Error) as exc:
+            if not isinstance(exc, CrossoverError):
+                server = self.source_login if self.source.closed else self.node_login
+                exc = sql_error(exc, server, "the copy was interrupted", code="copy_failed")
             raise told(exc, self.ledger, begun.snapshot.slot, self.w.limits) from None
         return self.report
 
@@ -252,6 +255,7 @@ class Copy:
         }  # fmt: skip
         self.ledger.finish(begun, summary)
         release(self.source, begun.snapshot.slot)
+        check_slot(self.source, self.source_login, begun.snapshot.slot)  # from now on nobody of ours drops it
         self.report.snapshot, self.report.summary = begun.snapshot, summary
         self.report.copied = finished_tables(self.node, self.migration)
 
@@ -266,11 +270,14 @@ class Copy:
                 at = parents.get(at)
         return found
 
+    def _mesh(self) -> bool:
+        return self.node.execute("SELECT FROM pg_extension WHERE extname = 'spock'").fetchone() is not None
+
     def _mover(self, snapshot: Snapshot, jobs: int) -> Mover:
         versions = server_version(self.source), server_version(self.node)
         logins = self.source_login, self.node_login
         encoding = self.source.execute("SELECT current_setting('server_encoding') AS name").fetchone()["name"]
-        mesh = bool(self.node.execute("SELECT FROM pg_extension WHERE extname = 'spock'").fetchone() is not None)
+        mesh = self._mesh()
         if mesh:
             drop_origins(self.node, snapshot.slot)
             create_origins(self.node, snapshot, jobs)

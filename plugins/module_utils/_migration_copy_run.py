@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
-from ._errors import CrossoverError
 from ._migration_copy_move import Mover, Pair, Stopped
 from ._migration_copy_plan import CopyTable, Part
 from ._migration_schema_build import Builder, Pool, drop_dependents
@@ -78,7 +77,7 @@ class Run:
         try:
             if self._error is None:
                 self.tick()
-        except CrossoverError as exc:
+        except Exception as exc:  # pylint: disable=broad-except
             self._fail(exc)
 
     def _start(self, threads: ThreadPoolExecutor, pool: Pool) -> bool:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.collection import module_result, start_module
 from support.database import Database
 
 Result = dict[str, Any]
@@ -235,3 +238,313 @@ def test_row_security_is_an_error_not_fewer_rows(shop: Pair) -> None:
     shop.source.as_owner("ALTER TABLE shop.child NO FORCE ROW LEVEL SECURITY")
     assert shop.copy(**SMALL)["run"] == "resumed"
     shop.equal()
+
+
+# -- interruptions ---------------------------------------------------------------------------------------------------
+
+SLOW = {"part_size": "1M", "jobs": 2}
+
+
+def parts(pair: Pair) -> dict[str, int]:
+    """How many parts there are, and how many of them are there."""
+    if not pair.target.sql("SELECT FROM pg_class WHERE oid = to_regclass('crossover.copy_part')"):
+        return {"n": 0, "done": 0}
+    found: dict[str, int] = pair.target.sql("SELECT count(*) AS n, count(copied_at) AS done FROM crossover.copy_part")[
+        0
+    ]
+    return found
+
+
+def until(what: Callable[[], Any], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+class Hold:
+    """A lock on a table of the node that keeps its part from coming over: a copy that stands still at a known place."""
+
+    def __init__(self, side: Database, table: str) -> None:
+        self.conn = side.connect(superuser=True)
+        self.conn.execute("BEGIN")
+        self.conn.execute(f"LOCK TABLE {table} IN ACCESS SHARE MODE")
+
+    def release(self) -> None:
+        self.conn.close()
+
+
+def half_way(pair: Pair, **more: Any) -> tuple[subprocess.Popen[str], Hold]:
+    """A copy that has brought everything but one table."""
+    hold = Hold(pair.target, "shop.child")
+    process = start_module("table_copy", pair.args(**{**SLOW, **more}))
+    until(lambda: (now := parts(pair)) and now["n"] and now["done"] == now["n"] - 1)
+    return process, hold
+
+
+def ended(process: subprocess.Popen[str]) -> Result:
+    out, err = process.communicate(timeout=90)
+    return module_result("table_copy", out, err)
+
+
+def test_a_killed_copy_goes_on_with_what_is_left(shop: Pair) -> None:
+    process, hold = half_way(shop)
+    process.kill()
+    process.communicate()
+    hold.release()
+    left = parts(shop)
+    assert shop.holders() == 1, "the holder outlives the copy"
+    first = shop.source.sql(
+        "SELECT confirmed_flush_lsn::text AS lsn FROM pg_replication_slots WHERE slot_name = %s", [shop.name]
+    )
+    shop.source.as_owner("INSERT INTO shop.child VALUES (70000, 1); DELETE FROM shop.child WHERE id = 5")
+    done = shop.copy(**SLOW)
+    assert not done["failed"], done["msg"]
+    assert done["run"] == "resumed" and done["lsn"] == first[0]["lsn"]
+    copies = [sql for sql in done["queries"] if sql.startswith("COPY ")]
+    assert len(copies) == left["n"] - left["done"] == 1
+    assert shop.holders() == 0
+    assert shop.target.sql("SELECT count(*) AS n FROM shop.child") == [{"n": 5000}], "the snapshot's rows, not today's"
+    shop.subscribe()
+    shop.caught_up()
+    shop.equal()
+
+
+def test_a_second_run_waits_for_the_first(shop: Pair) -> None:
+    process, hold = half_way(shop)
+    second = start_module("table_copy", shop.args(**SLOW))
+    time.sleep(2)
+    assert second.poll() is None and process.poll() is None
+    hold.release()
+    one, two = ended(process), ended(second)
+    assert not one["failed"] and one["run"] == "begun" and not one["attached"]
+    assert not two["failed"] and two["run"] == "nothing" and two["attached"] and not two["changed"]
+    shop.equal()
+
+
+def test_the_snapshot_is_gone(shop: Pair) -> None:
+    process, hold = half_way(shop)
+    process.kill()
+    process.communicate()
+    hold.release()
+    old = shop.source.sql(
+        "SELECT confirmed_flush_lsn::text AS lsn FROM pg_replication_slots WHERE slot_name = %s", [shop.name]
+    )
+    shop.source.sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'crossover snapshot%'",
+        superuser=True,
+    )
+    shop.source.as_owner("DELETE FROM shop.big WHERE id > 39000")
+    planned = shop.copy(check=True, **SLOW)
+    assert planned["run"] == "restarted" and shop.target.sql("SELECT FROM shop.big LIMIT 1"), (
+        "check mode empties nothing"
+    )
+    done = shop.copy(**SLOW)
+    assert not done["failed"], done["msg"]
+    assert done["run"] == "restarted" and done["lsn"] != old[0]["lsn"]
+    assert "was dropped" in str(done["warnings"]), done["warnings"]
+    shop.equal()
+    assert len(shop.source.sql(SLOT)) == 1
+
+
+def test_giving_up(shop: Pair) -> None:
+    process, hold = half_way(shop)
+    process.kill()
+    process.communicate()
+    hold.release()
+    planned = shop.copy(check=True, state="absent")
+    assert planned["changed"] and shop.source.sql(SLOT) and shop.holders() == 1
+    assert shop.copy(state="absent")["changed"]
+    assert not shop.source.sql(SLOT) and shop.holders() == 0
+    assert not shop.copy(state="absent")["changed"]
+
+
+@pytest.mark.parametrize("limit", [{"keep": 0}, {"wal_budget": "1M"}])
+def test_the_holder_gives_up_by_itself(shop: Pair, limit: dict[str, Any]) -> None:
+    process, hold = half_way(shop, **limit)
+    if "keep" in limit:
+        process.kill()
+    else:
+        shop.source.sql("SELECT pg_logical_emit_message(false, 'x', repeat('y', 3000000))", superuser=True)
+    until(lambda: not shop.source.sql(SLOT), 40)
+    until(lambda: shop.holders() == 0)
+    if "wal_budget" in limit:
+        hold.release()
+        failed = ended(process)
+        assert failed["failed"] and failed["failure"]["code"] == "slot_lost" and "wal_budget" in failed["msg"], failed
+    else:
+        process.communicate()
+        hold.release()
+    done = shop.copy(**SLOW)
+    assert done["run"] == "restarted", done
+    shop.equal()
+
+
+def test_a_slot_that_waits_names_whom_it_waits_for(shop: Pair) -> None:
+    with shop.source.connect(superuser=True) as other:
+        other.execute("BEGIN; INSERT INTO shop.child VALUES (80000, 1)")
+        failed = shop.copy(slot_timeout=2, **SLOW)
+        assert failed["failed"] and failed["failure"]["code"] == "timeout", failed
+        assert f"pid {other.info.backend_pid}" in failed["msg"] and "slot_timeout" in failed["msg"]
+        assert not shop.source.sql(SLOT) and shop.holders() == 0
+        other.execute("ROLLBACK")
+    assert shop.copy(**SLOW)["run"] == "begun"
+
+
+@pytest.mark.parametrize(
+    "how", ["VACUUM FULL shop.child", "TRUNCATE shop.child", "ALTER TABLE shop.child ALTER id TYPE bigint"]
+)
+def test_a_table_is_rewritten_meanwhile(shop: Pair, how: str) -> None:
+    process, hold = half_way(shop)
+    process.kill()
+    process.communicate()
+    hold.release()
+    # between the module's look at the files and the part itself
+    hold = Hold(shop.target, "shop.child")
+    process = start_module("table_copy", shop.args(**SLOW))
+    until(lambda: shop.target.sql("SELECT FROM pg_locks WHERE NOT granted AND relation = 'shop.child'::regclass"))
+    shop.source.sql(how, superuser=True)
+    hold.release()
+    failed = ended(process)
+    assert failed["failed"] and failed["failure"]["code"] == "table_rewritten" and "shop.child" in failed["msg"], failed
+    assert not shop.target.sql("SELECT FROM shop.child")
+    if how.startswith("ALTER"):
+        return
+    done = shop.copy(**SLOW)
+    assert not done["failed"] and done["run"] == "restarted"
+    shop.equal()
+
+
+def test_somebody_elses_rows_and_slots_are_refused(shop: Pair) -> None:
+    shop.target.sql("INSERT INTO shop.empty VALUES (1)", superuser=True)
+    failed = shop.copy(**SLOW)
+    assert failed["failed"] and "shop.empty is not empty" in failed["msg"] and not shop.source.sql(SLOT)
+    shop.target.sql("DELETE FROM shop.empty", superuser=True)
+    shop.source.sql("SELECT pg_create_physical_replication_slot(%s)", [shop.name], superuser=True)
+    failed = shop.copy(**SLOW)
+    assert failed["failed"] and failed["failure"]["code"] == "other_slot", failed
+    shop.source.sql("SELECT pg_drop_replication_slot(%s)", [shop.name], superuser=True)
+
+
+LARGE = {"part_size": "5M", "jobs": 2}  # large enough to be read by psql
+SLOWLY = """
+CREATE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.1); RETURN NEW; END';
+CREATE TRIGGER slow BEFORE INSERT ON shop.wide FOR EACH ROW EXECUTE FUNCTION public.slow();
+ALTER TABLE shop.wide ENABLE ALWAYS TRIGGER slow;
+"""
+
+
+def workers(side: Database) -> None:
+    """End the copy's sessions, as a network does."""
+    side.sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'crossover copy%'",
+        superuser=True,
+    )
+
+
+@pytest.mark.parametrize("what", ["source killed", "node killed", "source lost", "node lost", "copy killed"])
+def test_broken_in_the_middle_of_a_part(shop: Pair, what: str) -> None:
+    side = shop.source if what.startswith("source") else shop.target
+    shop.target.sql(SLOWLY, superuser=True)
+    process = start_module("table_copy", shop.args(**LARGE))
+    try:
+        until(
+            lambda: shop.target.sql(
+                "SELECT FROM pg_stat_progress_copy WHERE relid = 'shop.wide'::regclass AND tuples_processed > 3",
+                superuser=True,
+            )
+        )
+        if what == "copy killed":
+            process.kill()
+            process.communicate()
+        elif what.endswith("killed"):
+            side.cluster.stop("immediate")
+        else:
+            workers(side)
+        failed = ended(process) if what != "copy killed" else {}
+    finally:
+        process.kill()
+        if side.cluster.pid is None:
+            side.cluster.start()
+    if failed:
+        assert failed["failed"] and failed["failure"]["server"], failed
+        assert failed["failure"]["server"].startswith(what.split()[0]), failed["msg"]
+        assert "run again" in failed["msg"] and shop.name in failed["msg"], failed["msg"]
+        assert "Traceback" not in str(failed)
+    until(lambda: not shop.target.sql("SELECT FROM pg_stat_activity WHERE application_name LIKE 'crossover copy%'"))
+    marked = shop.target.sql(
+        "SELECT coalesce(sum(rows), 0)::int AS n FROM crossover.copy_part "
+        "WHERE name = 'shop.wide' AND copied_at IS NOT NULL"
+    )
+    assert shop.target.sql("SELECT count(*) AS n FROM shop.wide") == [{"n": marked[0]["n"]}], "whole parts only"
+    shop.target.sql("DROP FUNCTION public.slow CASCADE", superuser=True)
+    done = shop.copy(**LARGE)
+    assert not done["failed"], done["msg"]
+    assert done["run"] == ("restarted" if what == "source killed" else "resumed")
+    shop.equal()
+    assert len(shop.source.sql(SLOT)) == 1 and shop.holders() == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system to fill")
+def test_a_full_disk_on_the_node(shop: Pair, tmp_path: Path) -> None:
+    place = shop.target.cluster.base / "small"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=9m", "tmpfs", str(place)], check=False)
+    if mounted.returncode:
+        pytest.skip("this machine lets root mount nothing")
+    try:
+        subprocess.run(["chown", "-R", f"{shop.target.cluster.data.stat().st_uid}", str(place)], check=True)
+        shop.target.sql(f"CREATE TABLESPACE small LOCATION '{place}'", superuser=True)
+        shop.target.sql("ALTER TABLE shop.wide SET TABLESPACE small", superuser=True)
+        failed = shop.copy(**LARGE)
+        assert failed["failed"] and failed["failure"]["sqlstate"] == "53100", failed
+        assert "shop.wide" in failed["msg"] and "o space left" in failed["msg"] and "free some space" in failed["msg"]
+        subprocess.run(["mount", "-o", "remount,size=99m", str(place)], check=True)
+        done = shop.copy(**LARGE)
+        assert not done["failed"] and done["run"] == "resumed", done
+        shop.equal()
+        shop.target.sql("ALTER TABLE shop.wide SET TABLESPACE pg_default", superuser=True)
+        shop.target.sql("DROP TABLESPACE small", superuser=True)
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=False)
+
+
+def test_origins_for_a_mesh(shop: Pair) -> None:
+    """What a mesh needs of a seed (no row is forwarded, none beats a later change), on a server without one."""
+    from ansible_collections.crossover.pgedge.plugins.module_utils._migration_copy import Copy, Wanted
+    from ansible_collections.crossover.pgedge.plugins.module_utils._migration_schema import Options
+    from ansible_collections.crossover.pgedge.plugins.module_utils._pg_connect import Login
+
+    class Meshed(Copy):
+        def _mesh(self) -> bool:
+            return True
+
+    logins = Login.of(shop.source.login, "source"), Login.of(shop.target.login, "node")
+    copy = Meshed(*logins, shop.source.name, Wanted(shop.name, shop.name, Options(jobs=2), part_bytes=5 << 20))
+    try:
+        copy.run()
+    finally:
+        copy.close()
+    shop.equal()
+    rows = shop.target.sql(
+        """SELECT DISTINCT (o.ts = 'epoch') AS epoch, o.roident > 0 AS origin
+           FROM shop.wide w, pg_xact_commit_timestamp_origin(w.xmin) AS o(ts, roident) WHERE w.xmin::text > '2'
+           UNION SELECT DISTINCT (o.ts = 'epoch'), o.roident > 0
+           FROM shop.big w, pg_xact_commit_timestamp_origin(w.xmin) AS o(ts, roident) WHERE w.xmin::text > '2'""",
+        superuser=True,
+    )
+    assert rows == [{"epoch": True, "origin": True}], rows
+    assert not shop.target.sql("SELECT FROM pg_replication_origin WHERE roname LIKE %s", [f"{shop.name}%"])
+
+
+def test_no_secret_anywhere(shop: Pair) -> None:
+    process, hold = half_way(shop)
+    seen = subprocess.run(["ps", "axeww"], capture_output=True, text=True, check=True).stdout
+    commands = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True).stdout
+    hold.release()
+    result = ended(process)
+    secrets = [shop.source.login["login_password"], shop.target.login["login_password"]]
+    for secret in secrets:
+        assert secret not in commands and secret not in str(result)
+        assert seen.count(secret) == 0, "the holder's environment has none"
+        assert not shop.target.sql("SELECT FROM crossover.fact WHERE value::text LIKE %s", [f"%{secret}%"])
