@@ -141,7 +141,7 @@ INSERT INTO shop.big (n, note, amount)
 INSERT INTO shop.wide SELECT i, repeat(md5(i::text), 3000) FROM generate_series(1, 150) i;
 INSERT INTO shop.child SELECT i, i FROM generate_series(1, 5000) i;
 """
-SMALL = {"part_size": "1M", "jobs": 3}
+SMALL: dict[str, Any] = {"part_size": "1M", "jobs": 3}
 
 
 @pytest.fixture
@@ -242,7 +242,7 @@ def test_row_security_is_an_error_not_fewer_rows(shop: Pair) -> None:
 
 # -- interruptions ---------------------------------------------------------------------------------------------------
 
-SLOW = {"part_size": "1M", "jobs": 2}
+SLOW: dict[str, Any] = {"part_size": "1M", "jobs": 2}
 
 
 def parts(pair: Pair) -> dict[str, int]:
@@ -426,7 +426,7 @@ def test_somebody_elses_rows_and_slots_are_refused(shop: Pair) -> None:
     shop.source.sql("SELECT pg_drop_replication_slot(%s)", [shop.name], superuser=True)
 
 
-LARGE = {"part_size": "5M", "jobs": 2}  # large enough to be read by psql
+LARGE: dict[str, Any] = {"part_size": "5M", "jobs": 2}  # large enough to be read by psql
 SLOWLY = """
 CREATE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.1); RETURN NEW; END';
 CREATE TRIGGER slow BEFORE INSERT ON shop.wide FOR EACH ROW EXECUTE FUNCTION public.slow();
