@@ -221,26 +221,46 @@ class Bench:
                     if out.wait():
                         raise Stopped("psql could not read")
 
-            begun = time.monotonic()
-            with ThreadPoolExecutor(JOBS) as threads:
-                list(threads.map(one, work))
-            copied = time.monotonic() - begun
+            copied = self._copy_and_index(work, known, one)
         finally:
             shutil.rmtree(base, ignore_errors=True)
-        indexes = run(
-            self.source,
-            """SELECT CASE WHEN indisprimary THEN format('ALTER TABLE %s ADD PRIMARY KEY (id)', indrelid::regclass)
-                           ELSE pg_get_indexdef(indexrelid) END AS sql
-               FROM pg_index JOIN pg_class c ON c.oid = indrelid WHERE c.relnamespace = 'public'::regnamespace
-               ORDER BY pg_relation_size(indexrelid) DESC""",
-        )
-        # keys of different tables side by side, then the rest: two at one table would wait for each other
-        keys = [row["sql"] for row in indexes if row["sql"].startswith("ALTER")]
-        in_parallel(self.node, keys, JOBS)
-        in_parallel(self.node, [row["sql"] for row in indexes if row["sql"] not in keys], JOBS)
         names = [t.name for t in found]
         in_parallel(self.node, [f"ANALYZE {', '.join(names[n::JOBS])}" for n in range(JOBS)], JOBS)
         return {"copy_seconds": round(copied, 2)}
+
+    def _copy_and_index(self, work: list[Any], known: dict[int, Any], one: Callable[[Any], None]) -> float:
+        """The parts, and each table's key and then its other indexes once its last part is there: one pool for all.
+        Returns the seconds until the last row was there."""
+        rows = run(
+            self.source,
+            """SELECT indrelid::int8 AS oid, indisprimary AS key, CASE WHEN indisprimary
+                      THEN format('ALTER TABLE %s ADD PRIMARY KEY (id)', indrelid::regclass)
+                      ELSE pg_get_indexdef(indexrelid) END AS sql
+               FROM pg_index JOIN pg_class c ON c.oid = indrelid WHERE c.relnamespace = 'public'::regnamespace""",
+        )
+        missing = {oid: sum(p.table == oid for p in work) for oid in known}
+        lock, begun, at = threading.Lock(), time.monotonic(), 0.0
+        with ThreadPoolExecutor(JOBS) as threads:
+            later: list[Any] = []
+
+            def part(p: Any) -> None:
+                nonlocal at
+                one(p)
+                with lock:
+                    missing[p.table] -= 1
+                    at = time.monotonic() - begun
+                    last = not missing[p.table]
+                if last:
+                    mine = [r for r in rows if r["oid"] == p.table]
+                    for row in (r for r in mine if r["key"]):
+                        run(self.node, row["sql"])
+                    later.extend(threads.submit(run, self.node, r["sql"]) for r in mine if not r["key"])
+
+            for future in [threads.submit(part, p) for p in work]:
+                future.result()
+            for future in later:
+                future.result()
+        return at
 
     def _passfile(self, base: Path) -> Path:
         path = base / "pgpass"

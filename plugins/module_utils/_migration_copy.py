@@ -92,9 +92,8 @@ class Copy:
         if self.w.schema.check:
             self._plan(begun if alive else None)
             return self.report
-        if not alive:
+        if begun is None or not alive:
             begun = self._begin(begun)
-        assert begun is not None
         try:
             self._work(begun)
         except (CrossoverError, driver().Error) as exc:
@@ -196,9 +195,7 @@ class Copy:
         except BaseException:
             drop(self.source, self.source_login, snapshot.slot)  # nobody would know of it
             raise
-        found = self.ledger.begun()
-        assert found is not None
-        return found
+        return Begun(snapshot, {t.table.oid: t.filenode for t in self.tables}, False, {})
 
     def _refuse_foreign_slot(self, before: Begun | None) -> None:
         slot = slot_state(self.source, self.w.slot)
@@ -281,12 +278,11 @@ class Copy:
         if mesh:
             drop_origins(self.node, snapshot.slot)
             create_origins(self.node, snapshot, jobs)
-        assert self.ledger.ledger.id is not None
         return Mover(
             self.source_login,
             self.node_login,
             snapshot,
-            self.ledger.ledger.id,
+            self.ledger.ledger.need(),
             for_servers(["psql"], versions, logins, self.w.schema.bin_dir),
             "SQL_ASCII" if encoding == "SQL_ASCII" else "UTF8",
             mesh,

@@ -164,8 +164,10 @@ class Pair:
         commands = [settings, *role, BEGIN, taken, *_guard(table), table.reading(part), "COMMIT"]
         arguments = ["-X", "-q", "-v", "ON_ERROR_STOP=1", *(a for c in commands for a in ("-c", c))]
         process = m.programs.start("psql", arguments, login)
-        assert process.stdout is not None and process.stderr is not None
-        pipe = process.stdout.fileno()
+        out, err = process.stdout, process.stderr
+        if out is None or err is None:
+            raise CrossoverError("psql was started without pipes", code="defect")
+        pipe = out.fileno()
         with suppress(OSError):
             fcntl.fcntl(pipe, _F_SETPIPE_SZ, 1 << 20)
         try:
@@ -178,7 +180,7 @@ class Pair:
                 else:
                     break
             if process.wait():
-                text = first_error("psql", process.stderr.read().decode("utf-8", "replace"))
+                text = first_error("psql", err.read().decode("utf-8", "replace"))
                 if _REWRITTEN in text:
                     raise _rewritten(m.source, table)
                 message = f"the table {table.name} could not be read: {text}"
@@ -187,8 +189,8 @@ class Pair:
             if process.poll() is None:
                 process.kill()
                 process.wait()
-            process.stdout.close()
-            process.stderr.close()
+            out.close()
+            err.close()
 
     @contextmanager
     def _blame(self, server: Login, table: CopyTable) -> Iterator[None]:
