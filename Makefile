@@ -12,12 +12,14 @@ export PYTHON
 PYTHON ?=
 ARGS ?=
 N ?= 20
+SIZE ?= 5GB
+JOBS ?=
 
 GATES := unit integration molecule sanity lint docs-lint changelog-lint galaxy
 BOOT := $(or $(shell command -v $(or $(PYTHON),python3)),python3)
 run = build/venv/bin/python tests/gates/run.py
 
-.PHONY: help venv tools test ci clean demo demo-down bench-cutover $(GATES)
+.PHONY: help venv tools test ci clean demo demo-down bench-cutover bench-copy $(GATES)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+( [a-z-]+)*:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -66,6 +68,9 @@ demo-down: venv ## stop the demo's servers and remove them
 
 bench-cutover: venv ## N=20 cutovers, measured: build/bench/cutover.json
 	@. build/env.sh; demo/bench-cutover $(N)
+
+bench-copy: venv ## SIZE=5GB copied by us and by three others: build/bench/copy.json
+	@. build/env.sh; SIZE=$(SIZE) JOBS=$(JOBS) demo/bench-copy
 
 clean: ## remove what the gates made; the venv, the demo and its report stay
 	@rm -rf build/tree build/logs build/home build/galaxy build/.pytest_cache

@@ -99,12 +99,13 @@ class Ledger:
         with self.conn.transaction():
             self.conn.execute("SELECT pg_advisory_xact_lock(hashtext('crossover.ledger'))")
             self.conn.execute("SET LOCAL client_min_messages = warning")
-            self.conn.execute("DELETE FROM crossover.migration WHERE id = %s", [self._need()])
+            self.conn.execute("DELETE FROM crossover.migration WHERE id = %s", [self.need()])
             if not self.conn.execute("SELECT FROM crossover.migration").fetchone():
                 self.conn.execute("DROP SCHEMA crossover CASCADE")
         self.id = None
 
-    def _need(self) -> str:
+    def need(self) -> str:
+        """The migration's id; an error where there is none."""
         if self.id is None:
             raise CrossoverError(
                 f"there is no migration named {self.name} on this node",
@@ -134,7 +135,7 @@ class Ledger:
                VALUES (%s, %s, 'running', clock_timestamp())
                ON CONFLICT (migration_id, phase) DO UPDATE
                SET status = 'running', started_at = excluded.started_at, finished_at = NULL, message = NULL""",
-            [self._need(), phase],
+            [self.need(), phase],
         )
 
     def end(self, phase: str, status: str, summary: dict[str, Any], message: str | None = None) -> None:
@@ -142,7 +143,7 @@ class Ledger:
         self.conn.execute(
             """UPDATE crossover.phase SET status = %s, finished_at = clock_timestamp(), summary = %s, message = %s
                WHERE migration_id = %s AND phase = %s""",
-            [status, json.dumps(summary), message, self._need(), phase],
+            [status, json.dumps(summary), message, self.need(), phase],
         )
 
     def facts(self) -> dict[str, Any]:
@@ -157,12 +158,12 @@ class Ledger:
         self.conn.execute(
             """INSERT INTO crossover.fact (migration_id, key, value) VALUES (%s, %s, %s)
                ON CONFLICT (migration_id, key) DO UPDATE SET value = excluded.value, recorded_at = clock_timestamp()""",
-            [self._need(), key, json.dumps(value)],
+            [self.need(), key, json.dumps(value)],
         )
 
     def forget(self, key: str) -> None:
         """Remove a fact."""
-        self.conn.execute("DELETE FROM crossover.fact WHERE migration_id = %s AND key = %s", [self._need(), key])
+        self.conn.execute("DELETE FROM crossover.fact WHERE migration_id = %s AND key = %s", [self.need(), key])
 
     def progress(self) -> list[dict[str, Any]]:
         """How far the long tasks are that run now: task, done, total, unit, message."""
@@ -188,7 +189,7 @@ class Ledger:
         self.conn.execute(
             """INSERT INTO crossover.step (migration_id, run, phase, step, status, ms, detail)
                VALUES (%s, %s, %s, %s, %s, %s, %s)""",
-            [self._need(), run, phase, step, status, ms, json.dumps(detail or {})],
+            [self.need(), run, phase, step, status, ms, json.dumps(detail or {})],
         )
 
     def steps(self, phase: str | None = None) -> list[dict[str, Any]]:

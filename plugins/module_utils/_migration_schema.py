@@ -80,9 +80,7 @@ class SchemaSync:
 
     def run(self, parts: Collection[str]) -> Report:
         """The parts asked for, in their order. Everything that can be refused is refused before anything is changed."""
-        refuse_unknown(self.source, self.o.scope, self.logins[0])
-        if not self.o.check:
-            refuse_company(self.node, self.ledger, self.logins[1])
+        self.refuse()
         if "pre_data" in parts and FACT_PRE not in self.ledger.facts():
             refuse_full(self.node, self.logins[1])
         if "pre_data" in parts and "roles" not in parts:
@@ -263,18 +261,40 @@ class SchemaSync:
                     self._remember(missing)
                     self._build(missing)
             self.report.statements += pause.enable
+        self.fill()
+
+    # -- for the copy, which creates them itself as each table completes -----------------------------------------------
+
+    def after_rows(self) -> tuple[list[Unit], dict[int, int]]:
+        """What of keys and post_data the node lacks, remembered as ours; and entry -> OID of the tables in the dump."""
+        self._need_pre()
+        missing = [*self._missing(self._post[0], "keys"), *self._missing(self._post[1], "post_data")]
+        self.report.statements += [e.statement for unit in missing for e in unit.entries]
+        if missing and not self.o.check:
+            self._remember(missing)
+        return missing, {e.id: e.address[1] for e in self._dump.pre if e.type == "TABLE"}
+
+    def fill(self) -> None:
+        """Materialised views and ANALYZE."""
         more = fill(self.source, self.node, self.o.scope, self.o.refresh, self.o.analyze)
         self.report.statements += more
         if more and not self.o.check:
             # not with SETTINGS: a view is filled with what its owner sees, through row-level security
             more.run(lambda: connect(self.logins[1]), self.logins[1], self.o.jobs)
 
+    def refuse(self) -> None:
+        """What is refused before anything is changed; takes the lock on the node's schema."""
+        refuse_unknown(self.source, self.o.scope, self.logins[0])
+        if not self.o.check:
+            refuse_company(self.node, self.ledger, self.logins[1])
+
     def _need_pre(self) -> None:
         if not self.o.check and FACT_PRE not in self.ledger.facts():
             hint = "run the playbook crossover.pgedge.prepare first"
             raise refusal(self.logins[1], "the schema has not been created here", "no_schema", hint)
 
-    def _connect(self) -> Any:
+    def connect(self) -> Any:
+        """A session that creates what pg_dump wrote."""
         return connect(self.logins[1], search_path=None, settings=SETTINGS)
 
     def _remember(self, missing: list[Unit]) -> None:
@@ -292,12 +312,13 @@ class SchemaSync:
         self.report.statements += [e.statement for unit in missing for e in unit.entries]
         if self.o.check or not missing:
             return
-        builder = Builder(self._connect, self.logins[1], self.o.jobs)
+        builder = Builder(self.connect, self.logins[1], self.o.jobs)
         builder.build(missing)
         if builder.failures:
-            raise builder.error(self._explain)
+            raise builder.error(self.explain)
 
-    def _explain(self, unit: Unit, exc: Exception) -> str | None:
+    def explain(self, unit: Unit, exc: Exception) -> str | None:
+        """What more can be said of a unit that could not be created."""
         if unit.entry.type == "FK CONSTRAINT" and getattr(exc, "sqlstate", None) == "23503":
             return orphans(self.source, self.node, unit)
         return None

@@ -43,6 +43,7 @@ class Builder:
     jobs: int = 1
     waits: Sequence[float] = FK_WAITS
     patience: float = _PATIENCE
+    polite: bool = True  # False: nothing is applied meanwhile; who waits for a lock makes autovacuum give way
     failures: list[tuple[Unit, Exception]] = field(default_factory=list)
 
     def build(self, units: Iterable[Unit]) -> None:
@@ -50,17 +51,17 @@ class Builder:
         pending = {unit.entry.id: unit for unit in units}
         running: dict[Future[Exception | None], Unit] = {}
         unfinished = set(pending)
-        with _Pool(self.connect, self.jobs) as pool, ThreadPoolExecutor(self.jobs) as threads:
+        with Pool(self.connect, self.jobs) as pool, ThreadPoolExecutor(self.jobs) as threads:
             while pending or running:
                 for unit in self.ready(pending, list(running.values()), unfinished):
                     del pending[unit.entry.id]
-                    running[threads.submit(self._create, pool, unit)] = unit
+                    running[threads.submit(self.create, pool, unit)] = unit
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     unit = running.pop(future)
                     unfinished.discard(unit.entry.id)
                     if exc := future.result():
                         self.failures.append((unit, exc))
-                        unfinished -= _drop_dependents(pending, unit.entry.id)
+                        unfinished -= drop_dependents(pending, unit.entry.id)
 
     def ready(self, pending: dict[int, Unit], running: list[Unit], unfinished: set[int]) -> list[Unit]:
         """What can start now: nothing it depends on is unfinished, nobody works on the same table."""
@@ -72,12 +73,14 @@ class Builder:
                 chosen.append(unit)
         return chosen or ([] if running else list(pending.values())[:1])  # a circle: let PostgreSQL judge it
 
-    def _create(self, pool: _Pool, unit: Unit) -> Exception | None:
+    def create(self, pool: Pool, unit: Unit) -> Exception | None:
+        """Create one unit with a connection of the pool; returns what went wrong."""
         waits, tries, until = list(self.waits), 0, time.monotonic() + self.patience
         while True:
             try:
                 with pool.connection() as conn, conn.transaction():
-                    conn.execute(_YIELD)
+                    if self.polite:
+                        conn.execute(_YIELD)
                     for entry in unit.entries:
                         run(conn, entry)
                 return None
@@ -117,7 +120,7 @@ def _conflict(one: Unit, other: Unit) -> bool:
     return not set(one.entry.depends).isdisjoint(other.entry.depends)
 
 
-def _drop_dependents(pending: dict[int, Unit], failed: int) -> set[int]:
+def drop_dependents(pending: dict[int, Unit], failed: int) -> set[int]:
     """What depends on something that failed would fail too, and only hide the reason."""
     lost = {failed}
     while found := [i for i, unit in pending.items() if lost.intersection(unit.entry.depends)]:
@@ -127,7 +130,7 @@ def _drop_dependents(pending: dict[int, Unit], failed: int) -> set[int]:
     return lost
 
 
-class _Pool:
+class Pool:
     """At most ``size`` connections, opened when they are needed, replaced when they break."""
 
     def __init__(self, connect: Callable[[], Any], size: int) -> None:
@@ -136,7 +139,7 @@ class _Pool:
         for _unused in range(size):
             self._idle.put(None)
 
-    def __enter__(self) -> _Pool:
+    def __enter__(self) -> Pool:
         return self
 
     def __exit__(self, *_unused: object) -> None:
@@ -161,7 +164,7 @@ class _Pool:
 
 
 class _Lent:
-    def __init__(self, pool: _Pool) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._conn: Any = None
 

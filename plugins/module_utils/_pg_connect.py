@@ -120,7 +120,7 @@ def driver() -> Any:
 
 
 # A network that swallows packets must become an error within seconds: the application may be waiting for us.
-_ALIVE = {"keepalives_idle": "5", "keepalives_interval": "2", "keepalives_count": "3", "tcp_user_timeout": "10000"}
+ALIVE = {"keepalives_idle": "5", "keepalives_interval": "2", "keepalives_count": "3", "tcp_user_timeout": "10000"}
 
 
 def connect(
@@ -139,7 +139,7 @@ def connect(
     psycopg = driver()
     from psycopg.rows import dict_row
 
-    parameters = {"application_name": "crossover", "client_encoding": "UTF8", **_ALIVE, **login.parameters()}
+    parameters = {"application_name": "crossover", "client_encoding": "UTF8", **ALIVE, **login.parameters()}
     factory = psycopg.ClientCursor if client_binding else psycopg.Cursor
     try:
         conn = psycopg.connect("", autocommit=True, row_factory=dict_row, cursor_factory=factory, **parameters)

@@ -71,6 +71,20 @@ class Programs:
             raise _error(program, doing, login, first_error(program, err), "program_failed", process.returncode)
         return out
 
+    def start(self, program: str, arguments: Sequence[str], login: Login) -> subprocess.Popen[bytes]:
+        """Start a program whose output is read while it runs; the caller waits for it."""
+        command = [os.path.join(self.directory, program), *arguments]
+        if conninfo := _plain_parameters(login):
+            command.append(f"--dbname={conninfo}")
+        return subprocess.Popen(
+            command,
+            env={**login.environment(), "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
 
 def _kill(process: subprocess.Popen[str]) -> None:
     try:

@@ -110,6 +110,12 @@ progress:
   elements: dict
   returned: always
   sample: [{"task": "compare", "done": 12000, "total": 48000, "unit": "rows", "message": "3/41 tables"}]
+copied:
+  description: While M(crossover.pgedge.table_copy) runs, the tables that are complete, in that order.
+  type: list
+  elements: dict
+  returned: always
+  sample: [{"name": "shop.orders", "bytes": 8192, "rows": 10}]
 screen:
   description: All of it on one screen.
   type: list
@@ -123,6 +129,7 @@ from typing import Any
 from ..module_utils._ansible import Outcome, Runner, run_module, source_option
 from ..module_utils._errors import CrossoverError
 from ..module_utils._migration_control import read
+from ..module_utils._migration_copy_ledger import TASK, finished_tables
 from ..module_utils._migration_ledger import Ledger
 from ..module_utils._migration_names import Names
 from ..module_utils._migration_status import screen
@@ -233,6 +240,7 @@ def with_node(runner: Runner, node: Any) -> Outcome:
             "steps": ledger.steps() if params["steps"] else [],
             "links": links,
             "progress": progress,
+            "copied": finished_tables(node, params["name"]) if any(p["task"] == TASK for p in progress) else [],
             "screen": screen(params["name"], phases, facts, control, live if control else [], params["width"]),
         }
     )

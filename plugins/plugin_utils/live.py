@@ -64,7 +64,15 @@ class LiveAction(ActionBase):
         text, key = self.word(seen)
         if key != self._printed or time.monotonic() - self._printed_at > QUIET:
             self._printed, self._printed_at = key, time.monotonic()
-            Display().display(text)
+            self.say(text)
+
+    @staticmethod
+    def say(text: str) -> None:
+        """Print a line."""
+        Display().display(text)
+
+    def last(self, found: dict[str, Any]) -> None:
+        """See the result of a module that ran in the background."""
 
     def _background(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         before = self._task.async_val
@@ -83,7 +91,9 @@ class LiveAction(ActionBase):
                 break
             time.sleep(polls.pop(0) if len(polls) > 1 else polls[0])
         self._status(started, "cleanup", task_vars)
-        return {key: value for key, value in status.items() if key not in _WRAPPER}
+        found = {key: value for key, value in status.items() if key not in _WRAPPER}
+        self.last(found)
+        return found
 
     def _status(self, started: dict[str, Any], mode: str, task_vars: dict[str, Any]) -> dict[str, Any]:
         # where the wrapper says it writes: what ~ means to core here can differ from what it meant to the wrapper

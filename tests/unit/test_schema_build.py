@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Sequence
 
 from ansible_collections.crossover.pgedge.plugins.module_utils._migration_restore import Entry
-from ansible_collections.crossover.pgedge.plugins.module_utils._migration_schema_build import Builder, _drop_dependents
+from ansible_collections.crossover.pgedge.plugins.module_utils._migration_schema_build import Builder, drop_dependents
 from ansible_collections.crossover.pgedge.plugins.module_utils._migration_schema_objects import Object
 from ansible_collections.crossover.pgedge.plugins.module_utils._migration_schema_units import Present, Unit
 from ansible_collections.crossover.pgedge.plugins.module_utils._pg_connect import Login
@@ -46,7 +46,7 @@ def test_what_others_depend_on_comes_first() -> None:
 
 def test_dependents_of_a_failure_are_dropped() -> None:
     pending = {u.entry.id: u for u in (unit(11, "INDEX", 10), unit(12, "INDEX", 11), unit(13, "INDEX", A))}
-    assert _drop_dependents(pending, 10) == {10, 11, 12}
+    assert drop_dependents(pending, 10) == {10, 11, 12}
     assert list(pending) == [13]
 
 

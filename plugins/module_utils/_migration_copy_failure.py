@@ -1,0 +1,62 @@
+# Copyright: (c) 2026, The Crossover authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A copy that fails, or is given up: what is left, and what is said of it (private to the collection)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._errors import CrossoverError
+from ._migration_copy_ledger import CopyLedger
+from ._migration_copy_move import drop_origins
+from ._pg_connect import Login
+from ._replication_lag import slot_state
+from ._replication_snapshot import Limits, drop
+
+_ANEW = ("slot_lost", "table_rewritten")  # after these the next run begins from a new snapshot
+
+
+def check_slot(source: Any, login: Login, slot: str) -> None:
+    """Without its slot a copy is worth nothing: better to know now than at its end."""
+    found = slot_state(source, slot)
+    if found is None or found["wal_status"] == "lost":
+        raise CrossoverError(
+            f"the slot {slot} is {'gone' if found is None else 'lost'}: it held back more WAL than wal_budget or the "
+            "server allows, or somebody dropped it",
+            code="slot_lost",
+            server=str(login),
+            object=slot,
+            hint="raise wal_budget if there is room for the WAL, then run again: everything is copied anew",
+        )
+
+
+def told(exc: CrossoverError, ledger: CopyLedger, slot: str, limits: Limits) -> CrossoverError:
+    """The error, and how things stand: what is there, what happens to the slot, how to go on or give up."""
+    if exc.code in _ANEW:
+        exc.untouched = exc.untouched or "what was copied stays until then"
+        return exc
+    parts = ""
+    try:
+        now = ledger.totals()
+        parts = f"{now['parts_done']} of {now['parts']} parts are there and stay. "
+    except Exception:  # pylint: disable=broad-except
+        pass  # the node may be what has failed
+    most = f" (at most {limits.wal >> 20} MiB)" if limits.wal else ""
+    exc.untouched = (
+        f"{parts}The slot {slot} on the source goes on holding WAL back{most}, and is dropped when nobody has gone on "
+        f"for {limits.unused:g} s"
+    )
+    again = "run again: it goes on with what is left; or give up by crossover.pgedge.rollback, which drops the slot"
+    exc.hint = f"{exc.hint}. {again[0].upper()}{again[1:]}" if exc.hint else again
+    return exc
+
+
+def give_up(source: Any, source_login: Login, node: Any, ledger: CopyLedger, slot: str) -> bool:
+    """End the holder and drop the slot of a copy that no subscription has taken over; forget the copy."""
+    begun = ledger.begun()
+    name = begun.snapshot.slot if begun else slot
+    dropped = drop(source, source_login, name)
+    drop_origins(node, name)
+    ledger.forget()
+    return dropped or begun is not None
