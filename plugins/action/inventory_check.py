@@ -11,6 +11,7 @@ import re
 from typing import Any, Mapping
 
 import yaml
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.crossover.pgedge.plugins.module_utils._ansible import LOGIN_OPTIONS
 
@@ -43,11 +44,12 @@ def near(name: str, known: set[str]) -> str:
 def login_problems(what: str, login: Any) -> list[str]:
     """What is wrong with a login dict."""
     if not isinstance(login, Mapping):
-        return [f"{what} is not set: it is a dict with login_host, login_port, login_user, login_password, login_db"]
+        wrong = "is not set: it is" if login is None else "is not"
+        return [f"{what} {wrong} a dict with login_host, login_port, login_user, login_password, login_db"]
     known = set(LOGIN_OPTIONS) | {alias for option in LOGIN_OPTIONS.values() for alias in option.get("aliases", ())}
     unknown = [f"{what} has an unknown option: {near(str(key), known)}" for key in login if key not in known]
-    database = any(login.get(key) for key in ("login_db", "db", "database"))
-    return unknown + ([] if database else [f"{what} has no login_db"])
+    # the roles name the migration after it, so here it has to be called that
+    return unknown + ([] if login.get("login_db") else [f"{what} has no login_db"])
 
 
 def problems(groups: Mapping[str, list[str]], hostvars: Mapping[str, Any], hosts: list[str]) -> list[str]:
@@ -63,14 +65,28 @@ def problems(groups: Mapping[str, list[str]], hostvars: Mapping[str, Any], hosts
         return [
             f"--limit leaves out {', '.join(left_out)}: a phase needs the runner and every node; run it without --limit"
         ]
-    variables = hostvars[runners[0]]
     known = known_variables()
-    unknown = sorted(name for name in variables if name.startswith("crossover_") and name not in known)
-    found = [f"unknown variable {near(name, known)}" for name in unknown]
-    found += login_problems("crossover_source", variables.get("crossover_source"))
+    here = unknown(hostvars[runners[0]], known)
+    found = [f"unknown variable {near(name, known)}" for name in here]
+    found += read("crossover_source", hostvars[runners[0]], "crossover_source")
     for node in nodes:
-        found += login_problems(f"crossover_node of {node}", hostvars[node].get("crossover_node"))
+        there = [name for name in unknown(hostvars[node], known) if name not in here]
+        found += [f"unknown variable of {node}: {near(name, known)}" for name in there]
+        found += read(f"crossover_node of {node}", hostvars[node], "crossover_node")
     return found
+
+
+def unknown(variables: Any, known: set[str]) -> list[str]:
+    """The names of ours that no role knows."""
+    return sorted(name for name in variables if name.startswith("crossover_") and name not in known)
+
+
+def read(what: str, variables: Any, name: str) -> list[str]:
+    """What is wrong with a login dict, or that it cannot be made out of what it is made of."""
+    try:
+        return login_problems(what, variables.get(name))
+    except AnsibleError as exc:
+        return [f"{what} cannot be read: {exc}"]
 
 
 class ActionModule(ActionBase):
@@ -82,6 +98,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Fail with one sentence when anything is wrong."""
         result: dict[str, Any] = super().run(tmp, task_vars)
+        self.validate_argument_spec(argument_spec={})
         variables = task_vars or {}
         found = problems(variables["groups"], variables["hostvars"], variables["ansible_play_hosts_all"])
         result["changed"] = False

@@ -12,18 +12,20 @@ from ._migration_ledger import Ledger
 
 FACT = "validate.result"
 _KEPT = 1000  # tables
-# What these phases do to the data is not in a comparison that was made before they ended.
-_INVALIDATE = ("replicate", "cutover", "rollback")
+_SWITCHING = ("cutover", "rollback")
 
 
 def scope_of(params: Mapping[str, Any]) -> dict[str, Any]:
     """The options that decide what a comparison says."""
-    names = ("schemas", "tables", "exclude_tables", "publication", "mode", "partitions")
+    names = ("schemas", "tables", "exclude_tables", "publication", "mode", "partitions", "barrier")
     return {name: params[name] for name in names}
 
 
 def remember(ledger: Ledger, scope: Mapping[str, Any], begun: float, result: Mapping[str, Any]) -> None:
-    """Keep a result. ``begun`` is the node's clock when the comparison began: what came later it may not have seen."""
+    """Keep a result. ``begun`` is the node's clock when the comparison began: what came later it may not have seen.
+
+    ``result`` has ``state``, the name of the copy that was compared.
+    """
     if ledger.exists:
         kept = {**result, "tables": result["tables"][:_KEPT]}
         ledger.put(FACT, {"at": begun, "scope": dict(scope), "result": kept})
@@ -34,14 +36,14 @@ def now(ledger: Ledger) -> float:
     return float(ledger.conn.execute("SELECT extract(epoch FROM clock_timestamp())::float8 AS at").fetchone()["at"])
 
 
-def recall(ledger: Ledger, scope: Mapping[str, Any], max_age: float) -> dict[str, Any] | None:
-    """The last result with its age in seconds, if it was equal, is of the same scope and young enough."""
+def recall(ledger: Ledger, scope: Mapping[str, Any], max_age: float, state: str) -> dict[str, Any] | None:
+    """The last result with its age in seconds, if it was equal, is of the same scope and copy, and young enough."""
     kept = ledger.facts().get(FACT) if ledger.exists and max_age > 0 else None
     if not kept or kept["scope"] != dict(scope) or kept["result"]["verdict"] != EQUAL:
         return None
     age = now(ledger) - kept["at"]
     phases = ledger.phases()
-    ends = [phases[name]["age"] for name in _INVALIDATE if name in phases]  # None: it runs, or was ended by force
-    if not 0 <= age <= max_age or any(end is None or end <= age for end in ends):
+    switching = any(phases[name]["age"] is None for name in _SWITCHING if name in phases)  # or was ended by force
+    if not 0 <= age <= max_age or switching or kept["result"].get("state") != state:
         return None
     return {**kept["result"], "age": round(age, 1)}

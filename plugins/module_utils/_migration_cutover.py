@@ -38,7 +38,7 @@ from ._migration_watchdog import Watchdog
 from ._pg_catalog import table_oids
 from ._pg_connect import driver, sql_error
 from ._replication_barrier import Barrier
-from ._replication_lag import subscription_state
+from ._replication_lag import slot_state, subscription_state
 
 _GRACE = 0.5  # seconds after the window; by then the watchdog has acted
 
@@ -49,7 +49,10 @@ def unfinished(migration: Migration, control: Control) -> bool:
         return False
     with migration.open(migration.feed.subscriber) as conn:
         state = subscription_state(conn, migration.feed.subscription)
-        return state is not None and not state["enabled"]
+        if state is None or state["enabled"]:
+            return False
+    with migration.open(migration.feed.publisher) as conn:  # no slot: the switch gave up the way back on purpose
+        return slot_state(conn, migration.feed.slot) is not None
 
 
 class Switch:
@@ -68,6 +71,8 @@ class Switch:
     def run(self) -> None:
         """Switch sides. Raises CrossoverError with the old side writable, or after the point of no return the new."""
         seen = self._read_control()
+        if seen.writable != self.m.old:
+            raise EpochTaken(self.m.name)
         self._let_go(seen)
         if unfinished(self.m, seen):
             Switch(self.m.turned(), self.journal).finish()

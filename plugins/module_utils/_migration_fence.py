@@ -11,6 +11,8 @@ Lease: locks held by one session; the server lets go of them by itself when that
 
 from __future__ import annotations
 
+import itertools
+import random
 import time
 from typing import Any, Iterable
 
@@ -134,9 +136,12 @@ def switch(conn: Any, tables: Iterable[Table], enabled: bool, create: bool = Fal
     return bool(wanted or (missing and enabled))
 
 
-# How long one attempt at all locks may take, and how long it may wait for one of them. Less than deadlock_timeout, so
-# that no transaction of the application is the victim of a deadlock with us.
-_ATTEMPT, _ONE = 0.4, 0.1
+# How long an attempt at all locks may take. Less than deadlock_timeout, so that no transaction of the application is
+# the victim of a deadlock with us.
+_ATTEMPT = 0.4
+# How long one of them may be waited for: the more often one tries, the sooner is an attempt between transactions that
+# have one table and want another; but transactions that take longer must be waited for, too. So first short, then long.
+_WAITS = [0.01 * 1.2**number for number in range(13)]  # 10 to 90 ms
 _IN_USE = """
 SELECT relation FROM pg_locks
 WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted AND pid <> pg_backend_pid()
@@ -177,12 +182,13 @@ class Lease:
         """
         until = time.monotonic() + timeout
         self._set("idle_in_transaction_session_timeout", self.seconds)
-        attempt = min(_ATTEMPT, self.conn.execute(_DEADLOCK).fetchone()["seconds"] * 0.4)
-        while True:
+        limit = min(_ATTEMPT, self.conn.execute(_DEADLOCK).fetchone()["seconds"] * 0.4)
+        for wait in itertools.cycle(_WAITS):
             left = until - time.monotonic()
+            one = min(wait * random.uniform(1, 1.5), limit, left)
             try:
                 with self.conn.transaction():  # a savepoint: the locks of quiet stay
-                    self._lock("SHARE", max(0.001, min(_ONE, attempt, left)), max(0.001, min(attempt, left)))
+                    self._lock("SHARE", one, min(4 * one + len(self.tables) / 5000, limit, left))
                 return
             except driver().errors.LockNotAvailable:
                 if time.monotonic() >= until:

@@ -36,6 +36,7 @@ class Known:
     control: Control | None = None
     validate_max_age: float = 3600.0
     ledger: bool = True
+    state: str = ""  # the name of what is copied now (_migration_copied)
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ def _validation(known: Known) -> list[str]:
     again = "run the playbook crossover.pgedge.validate again"
     if verdict != "equal":
         return [f"the last validation says {verdict or 'nothing'}: {again}"]
+    if (validate.get("summary") or {}).get("state", known.state) != known.state:
+        return [f"tables were copied, or the sides were switched, since the last validation: {again}"]
     age = validate.get("age")
     if age is not None:
         age += (validate.get("summary") or {}).get("age") or 0  # a run that let an earlier comparison stand

@@ -94,6 +94,16 @@ class Ledger:
             )
         self.id = self._find()
 
+    def remove(self) -> None:
+        """Forget the migration; the schema goes with the last one."""
+        with self.conn.transaction():
+            self.conn.execute("SELECT pg_advisory_xact_lock(hashtext('crossover.ledger'))")
+            self.conn.execute("SET LOCAL client_min_messages = warning")
+            self.conn.execute("DELETE FROM crossover.migration WHERE id = %s", [self._need()])
+            if not self.conn.execute("SELECT FROM crossover.migration").fetchone():
+                self.conn.execute("DROP SCHEMA crossover CASCADE")
+        self.id = None
+
     def _need(self) -> str:
         if self.id is None:
             raise CrossoverError(

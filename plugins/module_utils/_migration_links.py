@@ -25,6 +25,8 @@ def check_feed(subscriber: Any, publisher: Any, link: Link) -> None:
     problem = None
     if state is None:
         problem = "does not exist"
+    elif not state["enabled"] and slot is None:
+        problem = "is disabled and has no slot: the way back was given up at the cutover"
     elif not state["enabled"]:
         problem = "is disabled"
     elif not state["worker_pid"]:

@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import Iterator
+
 from ._errors import CrossoverError
 from ._migration_control import NODE, SOURCE, Control, EpochTaken, read, swap
 from ._migration_deadline import together
@@ -25,14 +28,33 @@ def agree(migration: Migration, control: Control, route: Route, patience: float 
     the application from going on here.
     """
     writable, other = control.writable, SOURCE if control.writable == NODE else NODE
-    done, failed = together({other: lambda: _set_fence(migration, other, True)}, patience)
-    for exc in failed.values():
-        if not isinstance(exc, CrossoverError) or exc.code not in UNREACHABLE:
-            raise exc
-    changed = done.get(other, False)
-    changed |= _set_fence(migration, writable, False)
+    with _held(migration, control):
+        done, failed = together({other: lambda: _set_fence(migration, other, True)}, patience)
+        for exc in failed.values():
+            if not isinstance(exc, CrossoverError) or exc.code not in UNREACHABLE:
+                raise exc
+        changed = done.get(other, False)
+        changed |= _set_fence(migration, writable, False)
     changed |= route.settle(writable)
     return changed
+
+
+@contextmanager
+def _held(migration: Migration, control: Control) -> Iterator[None]:
+    """Nobody changes sides between a look at the row and what is done because of it."""
+    try:
+        conn = migration.open(SOURCE, settings=_SETTINGS)
+    except CrossoverError as exc:
+        if exc.code not in UNREACHABLE or control.writable == SOURCE:
+            raise
+        yield  # the row is on a server that is away: nobody can change it
+        return
+    with conn, conn.transaction():
+        query = "SELECT epoch FROM crossover.control WHERE migration = %s FOR SHARE"
+        row = conn.execute(query, [migration.name]).fetchone()
+        if row is None or row["epoch"] != control.epoch:
+            raise EpochTaken(migration.name)
+        yield
 
 
 def _set_fence(migration: Migration, side: str, enabled: bool) -> bool:
@@ -62,7 +84,10 @@ class Rescue:
         elif self._row() != self.control:
             return self.control  # the sides were switched, or all was removed, by a run that came later
         self.route = self.route or self.m.make_route()
-        agree(self.m, self.control, self.route, self.PATIENCE)
+        try:
+            agree(self.m, self.control, self.route, self.PATIENCE)
+        except EpochTaken:
+            pass  # between that look and the fences
         return self.control
 
     def _take(self) -> Control:

@@ -175,6 +175,9 @@ _CONNECT_HINTS = (
     ("certificate", "bad_certificate", "check ca_cert, ssl_cert and that login_host is the name in the certificate"),
     ("too many", "no_connections_left", "free some connections or raise max_connections"),
     ("remaining connection slots", "no_connections_left", "free some connections or raise max_connections"),
+    ("server closed the connection", "unreachable", "see whether the server is up, and its log"),
+    ("Connection reset", "unreachable", "see whether the server is up, and its log"),
+    ("the database system is", "unreachable", "wait until the server is up"),
     ("No such file or directory", "unreachable", "check login_unix_socket: no server listens there"),
 )
 
@@ -183,7 +186,7 @@ def connect_error(exc: BaseException, login: Login) -> CrossoverError:
     """Why a connection could not be made, in one sentence."""
     text = " ".join(str(exc).split())
     hit = next(
-        ((code, hint) for words, code, hint in _CONNECT_HINTS if words in text), ("unreachable", "check login_*")
+        ((code, hint) for words, code, hint in _CONNECT_HINTS if words in text), ("connect_failed", "check login_*")
     )
     reason = text.rsplit("failed: ", 1)[-1].removeprefix("FATAL: ").strip()
     return CrossoverError(

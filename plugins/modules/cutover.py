@@ -168,7 +168,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 writable:
-  description: The side that is writable now.
+  description: The side that is writable now; V(unknown) in a failure where the source could not be asked.
   type: str
   returned: not O(only_leave)
   sample: node
@@ -181,7 +181,7 @@ table:
   description: The steps as a table of 80 columns.
   type: list
   elements: str
-  returned: always
+  returned: not O(only_leave)
   sample: ["* hold           4.1 ms"]
 problems:
   description: What would stop the switch now, each one sentence.
@@ -270,8 +270,8 @@ def work(runner: Runner) -> Outcome:
     if params["only_leave"]:
         return Outcome(changed=migration.make_route().leave(runner.check))
     conn = runner.connect(migration.logins[SOURCE])
-    before = migration.control(conn)
     if runner.check:
+        before = migration.control(conn)
         found = rehearse(migration, before)
         return Outcome(
             changed=bool(found["steps"]),
@@ -282,6 +282,7 @@ def work(runner: Runner) -> Outcome:
         )
     notebook = runner.connect(migration.logins[NODE], settings={"synchronous_commit": "off"})
     take_turn(notebook, migration.name, "cutover" if migration.direction == "forward" else "rollback")
+    before = migration.control(conn)  # only now: a run that was at work may have changed it
     journal = Journal(Ledger(notebook, migration.name), "cutover" if migration.direction == "forward" else "rollback")
     switch = Switch(migration, journal)
     changed = before.writable != migration.new

@@ -35,6 +35,12 @@ options:
     description: With O(state=absent), drop the schema C(crossover) and all in it, the ledger included.
     type: bool
     default: false
+  expect:
+    description:
+      - With O(state=absent) on the source, fail unless the control row names this side as the writable one, or there is
+        no control row.
+    type: str
+    choices: [source, node]
   schemas:
     description: The schemas of the migration. Empty means all.
     type: list
@@ -92,6 +98,7 @@ tables:
 from typing import Any
 
 from ..module_utils._ansible import Outcome, Runner, run_module
+from ..module_utils._errors import CrossoverError
 from ..module_utils._migration_control import create, read
 from ..module_utils._migration_fence import apply_gently, base_plan, plan, removal, triggers
 from ..module_utils._pg_catalog import Scope, tables
@@ -118,10 +125,19 @@ def work(runner: Runner) -> Outcome:
     params = runner.params
     login = runner.login(label="server")
     conn = runner.connect(login)
+    control = read(conn, params["name"])
+    if params["state"] == "absent" and params["expect"] and control and control.writable != params["expect"]:
+        raise CrossoverError(
+            f"by the control row the {control.writable} is the writable side, expected was the {params['expect']}",
+            code="epoch_taken",
+            server=str(login),
+            untouched="the fence and the control row stay",
+            hint="the sides were switched meanwhile: see crossover.pgedge.status",
+        )
     found = tables(conn, Scope(tuple(params["schemas"]) or None, tuple(params["exclude_tables"])))
     before = {t.full_name: triggers(conn).get(t.oid) for t in found}
     steps = statements(conn, params, found)
-    row_missing = params["control"] and params["state"] == "present" and read(conn, params["name"]) is None
+    row_missing = params["control"] and params["state"] == "present" and control is None
     changed = bool(steps) or row_missing
     if not runner.check:
         try:
@@ -162,6 +178,7 @@ def main() -> None:
             "enabled": {"type": "bool"},
             "control": {"type": "bool", "default": False},
             "drop_schema": {"type": "bool", "default": False},
+            "expect": {"type": "str", "choices": ["source", "node"]},
             "schemas": {"type": "list", "elements": "str", "default": []},
             "exclude_tables": {"type": "list", "elements": "str", "default": []},
         },

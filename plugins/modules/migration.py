@@ -130,6 +130,11 @@ writable:
   type: str
   returned: state is started
   sample: source
+epoch:
+  description: The control row's epoch, which every change of sides raises; 0 before C(replicate).
+  type: int
+  returned: state is started
+  sample: 1
 switched_back:
   description: Whether the application has been on the node and is on the source again.
   type: bool
@@ -141,6 +146,7 @@ from ..module_utils import _migration_catalogue as catalogue
 from ..module_utils._ansible import Outcome, Runner, run_module, source_option
 from ..module_utils._errors import CrossoverError
 from ..module_utils._migration_control import read
+from ..module_utils._migration_copied import copied_state
 from ..module_utils._migration_gates import BESIDE, PHASES, Known, decide
 from ..module_utils._migration_ledger import Ledger
 from ..module_utils._migration_names import Names
@@ -151,9 +157,12 @@ from ..module_utils._pg_catalog import Scope, published_roots, tables
 def begin(runner: Runner, ledger: Ledger) -> Outcome:
     """Check the gates, then record the start."""
     params = runner.params
+    if not runner.check and params["phase"] not in BESIDE:  # before anything is read that another run could change
+        take_turn(ledger.conn, params["name"], f"begin {params['phase']}")
     source = runner.connect(runner.login("source"))
     control = read(source, params["name"])
-    known = Known(ledger.phases(), ledger.facts(), control, params["validate_max_age"], ledger.exists)
+    state = copied_state(source, ledger.conn, params["name"], params["node"])
+    known = Known(ledger.phases(), ledger.facts(), control, params["validate_max_age"], ledger.exists, state)
     scope = Scope(tuple(params["schemas"]) or None, tuple(params["exclude_tables"]))
     decision = decide(params["phase"], known, runner.check)
     decision = catalogue.gate(decision, params["phase"], known, (source, ledger.conn), scope, runner.check)
@@ -165,8 +174,6 @@ def begin(runner: Runner, ledger: Ledger) -> Outcome:
             untouched="nothing was changed",
             server=str(runner.login()),
         )
-    if decision.run and not runner.check and params["phase"] not in BESIDE:
-        take_turn(ledger.conn, params["name"], f"begin {params['phase']}")
     if decision.run and not runner.check and (ledger.exists or params["phase"] != "rollback"):
         ledger.create()
         ledger.begin(params["phase"])
@@ -177,6 +184,7 @@ def begin(runner: Runner, ledger: Ledger) -> Outcome:
             "run": decision.run,
             "why": decision.why,
             "writable": control.writable if control else "",
+            "epoch": control.epoch if control else 0,
             "switched_back": bool(control and control.switched_back),
             "tables": [table.full_name for table in published_roots(tables(source, scope))],
         },
@@ -198,6 +206,8 @@ def work(runner: Runner) -> Outcome:
             catalogue.ended(ledger, runner.connect(runner.login("source")))
         if state in ("done", "failed"):
             ledger.end(params["phase"], state, params["summary"], params["reason"])
+        if state == "failed" and params["phase"] == "assess" and set(ledger.phases()) == {"assess"}:
+            ledger.remove()  # nothing has begun: nothing is left behind
     outcome.changed = False  # the ledger is our own notebook: writing in it changes nothing that the user owns
     outcome.result.update(
         facts=ledger.facts(), phases=ledger.phases(), names=Names.of(params["name"], params["node"]).as_dict()

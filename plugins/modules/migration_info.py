@@ -125,8 +125,8 @@ from ..module_utils._errors import CrossoverError
 from ..module_utils._migration_control import read
 from ..module_utils._migration_ledger import Ledger
 from ..module_utils._migration_names import Names
-from ..module_utils._migration_route import UNREACHABLE
 from ..module_utils._migration_status import screen
+from ..module_utils._pg_sql import qualified
 from ..module_utils._replication_lag import slot_state, subscription_state
 
 
@@ -139,6 +139,7 @@ def look(publisher: Any, subscriber: Any, slot: str, subscription: str) -> dict[
         "enabled": bool(sub and sub["enabled"]),
         "working": bool(sub and sub["worker_pid"]),
         "tables": len(tables),
+        "table_names": sorted(qualified(t["schema"], t["name"]) for t in tables),
         "tables_in_sync": sum(t["state"] == "r" for t in tables),
         "slot": slot if place else None,
         "slot_active": bool(place and place["active"]),
@@ -165,7 +166,11 @@ def without_node(runner: Runner, problem: CrossoverError) -> Outcome:
     control, names = read(source, params["name"]), Names.of(params["name"], params["node"])
     place, sub = slot_state(source, names.slot), subscription_state(source, names.back_subscription)
     side = control.writable if control else "source"
-    kept = f", its slot {names.slot} holds {place['lag_bytes'] / 1048576:.1f} MiB of WAL on the source" if place else ""
+    kept = (
+        f", its slot {names.slot} holds {place['retained_bytes'] / 1048576:.1f} MiB of WAL on the source"
+        if place
+        else ""
+    )
     lines = [
         f"migration {params['name']}: the {side} is writable",
         f"  the node cannot be reached{kept}",
@@ -196,7 +201,7 @@ def work(runner: Runner) -> Outcome:
     try:
         node = runner.connect(runner.login())
     except CrossoverError as exc:
-        if exc.code not in UNREACHABLE:
+        if exc.code not in ("unreachable", "no_answer"):  # a wrong name or password says nothing of the node
             raise
         return without_node(runner, exc)
     return with_node(runner, node)

@@ -94,7 +94,9 @@ report:
 
 import datetime
 import json
+import os
 import pathlib
+import tempfile
 from typing import Any
 
 from ..module_utils._ansible import Outcome, Runner, run_module
@@ -108,11 +110,29 @@ def read(path: str) -> dict[str, Any]:
     try:
         found = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as exc:
-        message = f"the measurements in {path} cannot be read: {exc}"
-        raise CrossoverError(message, code="bad_measured", object=path) from None
+        raise _bad(f"the measurements in {path} cannot be read: {exc}", path) from None
     if not isinstance(found, dict):
-        raise CrossoverError(f"the measurements in {path} are not a JSON object", code="bad_measured", object=path)
+        raise _bad(f"the measurements in {path} are not a JSON object", path)
     return found
+
+
+def _bad(what: str, path: str | None = None) -> CrossoverError:
+    return CrossoverError(what, code="bad_measured", object=path, untouched="nothing was written")
+
+
+def drawn(params: dict[str, Any], now: str) -> tuple[dict[str, Any], str]:
+    """The data and the page, before anything is written."""
+    measured = read(params["measured"]) if params["measured"] else {}
+    try:
+        report = build(params["name"], now, params["ledger"], measured)
+        return report, page(report)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as exc:
+        raise CrossoverError(
+            f"the report cannot be drawn from this data: {type(exc).__name__}: {exc}",
+            code="bad_data",
+            untouched="nothing was written",
+            hint="ledger is what migration_info returned with steps=true; measured has the keys of the report's JSON",
+        ) from None
 
 
 def made_before(path: pathlib.Path) -> dict[str, Any]:
@@ -128,24 +148,39 @@ def write(path: pathlib.Path, text: str) -> None:
     """Replace a file, readable by its owner only: names of tables are nobody else's business."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(text, encoding="utf-8")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".crossover-")  # 0600
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as out:
+                out.write(text)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
     except OSError as exc:
-        raise CrossoverError(f"the report cannot be written: {exc}", code="cannot_write", object=str(path)) from None
+        problem = "its directory is a file" if isinstance(exc, FileExistsError) else exc.strerror or str(exc)
+        raise CrossoverError(
+            f"{path} cannot be written: {problem}",
+            code="cannot_write",
+            object=str(path),
+            hint="name files in a directory that the runner's user can write to",
+        ) from None
 
 
 def work(runner: Runner) -> Outcome:
     """Build, compare with what is there, write."""
     params = runner.params
     html, data = pathlib.Path(params["html"]), pathlib.Path(params["json"])
-    measured = read(params["measured"]) if params["measured"] else {}
+    if html == data:
+        raise CrossoverError(
+            f"html and json are the same file, {html}", code="bad_option", untouched="nothing was written"
+        )
     before = made_before(data)
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    report = build(params["name"], now, params["ledger"], measured)
+    report, text = drawn(params, now)
     same = json.loads(json.dumps({**report, "generated_at": before.get("generated_at")})) == before and html.exists()
     if not same and not runner.check:
-        write(data, json.dumps(report, indent=1) + "\n")
-        write(html, page(report))
+        write(html, text)
+        write(data, json.dumps(report, indent=1) + "\n")  # last: what a rerun compares with
     stamp = {"html": str(html), "json": str(data)}
     return Outcome(
         changed=not same,

@@ -170,6 +170,13 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+state:
+  description:
+    - A name for the copy that was compared. It changes when tables are copied or sides are switched.
+    - Empty where nothing is replicated.
+  type: str
+  returned: success
+  sample: 0 16432 5f1c3ac1e0b9b4a4b1cf1b1a4f2c7a55
 verdict:
   description:
     - V(equal), V(different) or V(could not compare); the last also where nothing was in the scope.
@@ -291,6 +298,7 @@ from ..module_utils._migration_compare_ledger import now, recall, remember, scop
 from ..module_utils._migration_compare_progress import Progress
 from ..module_utils._migration_compare_report import EQUAL, message, screen
 from ..module_utils._migration_compare_scope import NODE, Wanted
+from ..module_utils._migration_copied import copied_state
 from ..module_utils._migration_ledger import Ledger
 from ..module_utils._migration_names import Names
 from ..module_utils._migration_turn import take_turn
@@ -325,13 +333,15 @@ def work(runner: Runner) -> Outcome:
     wanted = options(params)
     name = params["name"] or source.database
     ledger, scope = Ledger(runner.connect(node), name), scope_of(params)
-    if last := recall(ledger, scope, params["max_age"]):
+    state = copied_state(runner.connect(source), ledger.conn, name, params["landing_node"])
+    if last := recall(ledger, scope, params["max_age"], state):
         text = f"{message(last)}; compared {last['age']:.0f} s ago"
         return Outcome(msg=text, result={**last, "ran": False, "screen": screen(last)})
     if runner.check:
         listed = Comparison(source, node, wanted, None).listed()
         text = f"would compare {listed['totals']['tables']} table(s), about {listed['totals']['rows']} rows"
-        return Outcome(msg=text, result={**listed, "ran": False, "age": 0.0, "screen": screen(listed)})
+        listed = {**listed, "ran": False, "age": 0.0, "state": state, "screen": screen(listed)}
+        return Outcome(msg=text, result=listed)
     take_turn(ledger.conn, name, "compare", shared=True)
     begun = now(ledger)
     with ExitStack() as stack:
@@ -344,6 +354,7 @@ def work(runner: Runner) -> Outcome:
         progress = Progress(node, name, "compare", "rows")
         stack.callback(progress.close)
         result = Comparison(source, node, wanted, barrier, progress, follower).run()
+    result = {**result, "state": state}
     remember(ledger, scope, begun, result)
     return Outcome(
         msg=message(result),

@@ -88,6 +88,19 @@ def test_transactions_that_would_hold_it_up_are_named(lab: PooledLab) -> None:
     lab.source.sql("ROLLBACK PREPARED 'left over'", superuser=True)
 
 
+def test_two_at_once_switch_once(lab: PooledLab) -> None:
+    with Writers(lab.pooler.dsn) as writers:
+        results = [ended(process) for process in [lab.start(), lab.start()]]
+        assert [r["failed"] for r in results] == [False, False], results
+        assert sorted(r["changed"] for r in results) == [False, True], results
+        assert lab.writable() == "node" and lab.epoch() == 2
+        back = [ended(process) for process in [lab.start("back"), lab.start("back")]]
+        assert not any(r["failed"] for r in back) and sorted(r["changed"] for r in back) == [False, True], back
+        assert lab.writable() == "source" and lab.epoch() == 3
+    check_nothing_lost(writers, lab.source)
+    wait_equal(lab)
+
+
 def test_what_a_dead_runner_left_held_goes_on_before_anything_is_checked(lab: PooledLab) -> None:
     """A runner that loses its power takes its watchdog with it."""
     admin: dict[str, Any] = {"dbname": "pgbouncer", "user": ADMIN, "password": ADMIN_PASSWORD, "autocommit": True}

@@ -47,7 +47,7 @@ def check_let_go(lab: PooledLab, side: str) -> None:
 
 @pytest.mark.parametrize(
     ("step", "side"),
-    [("drain", "source"), ("commit", "source"), ("lift", "node"), ("release", "node"), ("stop_feed", "node")],
+    [("commit", "source"), ("lift", "node"), ("release", "node")],
 )
 def test_forward(lab: PooledLab, step: str, side: str) -> None:
     with Writers(lab.pooler.dsn) as writers:
@@ -144,7 +144,5 @@ def test_rollback_after_a_cutover_that_was_killed_removes_everything(lab: Pooled
         assert play.rc == 0, play.output[-4000:]
         writers.go_on()
         assert left(lab.source) == left(lab.target) == 0
-        play = inventory.play("rollback")
-        assert play.rc == 0 and play.changed == 0, play.output[-4000:]
     assert not writers.failed, writers.failed[:3]
     check_nothing_lost(writers, lab.source)

@@ -64,11 +64,16 @@ def test_info(notebook: Notebook) -> None:
     empty = notebook.call("migration_info")
     assert not empty["exists"] and empty["writable"] == "" and "there is none" in empty["screen"][0]
     notebook.call(phase="assess")
-    notebook.call(phase="assess", state="failed", reason="it broke\nbadly")
+    notebook.call(phase="assess", state="failed", reason="it broke")
+    assert not notebook.target.sql("SELECT FROM pg_namespace WHERE nspname = 'crossover'"), "nothing was begun"
+    notebook.call(phase="assess")
+    notebook.call(phase="assess", state="done", summary={"blockers": 0})
+    notebook.call(phase="prepare")
+    notebook.call(phase="prepare", state="failed", reason="it broke\nbadly")
     found = notebook.call("migration_info", steps=True)
-    assert found["exists"] and found["phases"]["assess"]["status"] == "failed"
+    assert found["exists"] and found["reachable"] and found["phases"]["prepare"]["status"] == "failed"
     text = "\n".join(found["screen"])
-    assert "FAILED" in text and "it broke" in text and "crossover.pgedge.assess" in text
+    assert "FAILED" in text and "it broke" in text and "crossover.pgedge.prepare" in text
     assert all(len(line) <= 80 for line in found["screen"])
 
 

@@ -70,9 +70,9 @@ class Inventory:
         self.write()
 
     def play(self, phase: str, *args: str, timeout: float = 300, **extra: Any) -> Play:
-        """ansible-playbook crossover.pgedge.<phase> with these extra variables."""
+        """ansible-playbook crossover.pgedge.<phase>, or a file that ends in .yml, with these extra variables."""
         command = [sys.executable, "-m", "ansible.cli.playbook", "-i", str(self.path.with_suffix(".yml"))]
-        command += [f"crossover.pgedge.{phase}", *args]
+        command += [phase if phase.endswith(".yml") else f"crossover.pgedge.{phase}", *args]
         if extra:
             command += ["-e", json.dumps(extra)]
         environment = {

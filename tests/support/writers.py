@@ -20,12 +20,15 @@ class Writers:
         self.stop, self.longest = threading.Event(), 0.0
         self.acknowledged: list[Any] = []
         self.failed: list[Any] = []
-        self.threads = [
-            threading.Thread(target=self._write, args=[dsn, client], daemon=True) for client in range(count)
-        ]
+        self.dsn = dsn
+        self.threads = [threading.Thread(target=self._write, args=[client], daemon=True) for client in range(count)]
 
-    def _write(self, dsn: str, client: int) -> None:
-        conn = psycopg.connect(dsn, autocommit=True, prepare_threshold=None)
+    def connect(self) -> psycopg.Connection[Any]:
+        """A session."""
+        return psycopg.connect(self.dsn, autocommit=True, prepare_threshold=None)
+
+    def _write(self, client: int) -> None:
+        conn = self.connect()
         last = time.monotonic()
         for number in range(10**9):
             if self.stop.is_set():
@@ -34,7 +37,7 @@ class Writers:
                 if self.fresh:
                     conn.close()
                 if conn.closed:
-                    conn = psycopg.connect(dsn, autocommit=True, prepare_threshold=None)
+                    conn = self.connect()
                 self.transaction(conn, client, number)
                 self.acknowledged.append((client, number))
                 self.longest, last = max(self.longest, time.monotonic() - last), time.monotonic()

@@ -40,6 +40,14 @@ EQUAL = {"status": "done", "age": 10.0, "summary": {"verdict": "equal"}}
             "different",
         ),
         ("cutover", Known({"validate": EQUAL}, control=SOURCE), True, "every gate"),
+        (
+            "cutover",
+            Known(
+                {"validate": {**EQUAL, "summary": {"verdict": "equal", "state": "0 1"}}}, control=SOURCE, state="0 2"
+            ),
+            False,
+            "since the last validation",
+        ),
         ("cutover", Known(done("cutover"), control=NODE), False, "nothing to cut over"),
         ("cutover", Known({"cutover": {"status": "failed"}}, control=NODE), True, "goes forward"),
         ("replicate", Known(done("prepare"), control=NODE), False, "has been switched"),
