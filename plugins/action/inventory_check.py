@@ -48,8 +48,8 @@ def login_problems(what: str, login: Any) -> list[str]:
         return [f"{what} {wrong} a dict with login_host, login_port, login_user, login_password, login_db"]
     known = set(LOGIN_OPTIONS) | {alias for option in LOGIN_OPTIONS.values() for alias in option.get("aliases", ())}
     unknown = [f"{what} has an unknown option: {near(str(key), known)}" for key in login if key not in known]
-    database = any(login.get(key) for key in ("login_db", "db", "database"))
-    return unknown + ([] if database else [f"{what} has no login_db"])
+    # the roles name the migration after it, so here it has to be called that
+    return unknown + ([] if login.get("login_db") else [f"{what} has no login_db"])
 
 
 def problems(groups: Mapping[str, list[str]], hostvars: Mapping[str, Any], hosts: list[str]) -> list[str]:

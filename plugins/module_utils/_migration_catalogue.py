@@ -83,8 +83,11 @@ def unlike(drift: Drift, source: Catalogue, node: Catalogue, late: bool) -> list
     Parts are compared between the servers only where they changed: two versions of PostgreSQL may word an expression
     differently, but columns never. ``late``: when replicate has created all that it can.
     """
-    found = [f"{name} is still on the node" for name in drift.removed if name in node]
+    gone = [name for name in drift.removed if name in node and not name.startswith("extension ")]
+    found = [f"{name} is still on the node" for name in gone]
     for name, parts in source.items():
+        if name.startswith("extension "):  # the node has its own version of it, or is to be without it
+            continue
         there = node.get(name)
         if there is None:
             if late and (name in drift.added or name in drift.altered or name.startswith("table ")):
@@ -95,8 +98,6 @@ def unlike(drift: Drift, source: Catalogue, node: Catalogue, late: bool) -> list
             wanted.append("columns")
         if name.startswith(("view ", "materialized view ")):  # deparsed differently before PostgreSQL 16
             wanted = [part for part in wanted if part != "definition"]
-        if name.startswith("extension "):
-            wanted = []
         differing = [part for part in wanted if parts.get(part) != there.get(part)]
         if differing:
             found.append(f"{name} differs in its {' and '.join(differing)}")

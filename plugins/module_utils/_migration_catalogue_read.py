@@ -52,6 +52,22 @@ WITH ns AS MATERIALIZED (
       AND NOT EXISTS (SELECT FROM ext WHERE classid = 'pg_type'::regclass AND objid = t.oid)
 ), key AS MATERIALIZED (
     SELECT conindid AS oid FROM pg_constraint WHERE contype IN ('p', 'u', 'x')
+), idx AS MATERIALIZED (  -- what pg_get_indexdef() tells, in a fifth of its time
+    SELECT i.indrelid,
+           concat_ws(E'\\t', min(c.relname), min(m.amname), i.indisunique, i.indnkeyatts, min(c.reloptions::text),
+                     pg_get_expr(i.indexprs, i.indrelid), pg_get_expr(i.indpred, i.indrelid),
+                     CASE WHEN i.indisunique THEN to_jsonb(i) ->> 'indnullsnotdistinct' END,
+                     string_agg(concat_ws(' ', a.attname, o.opcname, k.option,
+                                          CASE WHEN k.coll NOT IN (0, 100) THEN k.coll::regcollation::text END),
+                                ',' ORDER BY k.at)) AS text
+    FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam
+         CROSS JOIN LATERAL unnest(i.indkey::int2[], i.indclass::oid[], i.indoption::int2[], i.indcollation::oid[])
+             WITH ORDINALITY k (attnum, class, option, coll, at)
+         LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND k.attnum > 0
+         LEFT JOIN pg_opclass o ON o.oid = k.class
+    WHERE i.indisvalid AND i.indrelid IN (SELECT oid FROM rel) AND i.indexrelid NOT IN (SELECT oid FROM key)
+      AND NOT EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = i.indexrelid)
+    GROUP BY i.indexrelid
 ), found (object, part, text) AS (
     SELECT r.object, 'kind',
            concat_ws(E'\\t', r.relkind, r.relpersistence, r.relrowsecurity, r.relforcerowsecurity,
@@ -82,11 +98,8 @@ WITH ns AS MATERIALIZED (
     WHERE c.contype IN ('c', 'f', 'p', 'u', 'x') AND c.conparentid = 0
     GROUP BY r.oid
     UNION ALL
-    SELECT min(r.object), 'indexes',
-           string_agg(d.text, E'\\n' ORDER BY d.text COLLATE "C")
-    FROM rel r JOIN pg_index i ON i.indrelid = r.oid CROSS JOIN LATERAL (SELECT pg_get_indexdef(i.indexrelid)) d (text)
-    WHERE i.indisvalid AND i.indexrelid NOT IN (SELECT oid FROM key)
-      AND NOT EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = i.indexrelid)
+    SELECT min(r.object), 'indexes', string_agg(d.text, E'\\n' ORDER BY d.text COLLATE "C")
+    FROM rel r JOIN idx d ON d.indrelid = r.oid
     GROUP BY r.oid
     UNION ALL
     SELECT r.object, 'replica identity',

@@ -34,7 +34,7 @@ def next_step(phases: Mapping[str, Any], facts: Mapping[str, Any], control: Cont
 
 def _figure(key: str, value: Any) -> str:
     """A word of a summary as a person reads it; empty where it says nothing new."""
-    if key in ("seconds", "age") or value == "":
+    if key in ("seconds", "age", "state") or value == "":
         return ""  # the screen has the phase's own
     if key.endswith("bytes"):
         return f"{value / 1048576:,.0f} MiB".replace(",", " ")

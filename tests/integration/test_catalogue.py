@@ -30,6 +30,7 @@ CREATE TABLE shop.event_1 PARTITION OF shop.event FOR VALUES FROM ('2026-01-01')
 CREATE TABLE shop.nothing ();
 CREATE VIEW shop.cheap AS SELECT id FROM shop.item WHERE price < 10;
 CREATE SEQUENCE shop.number;
+CREATE INDEX made ON shop.item (made);
 INSERT INTO shop.item (name) SELECT 'item ' || n FROM generate_series(1, 100) n;
 """
 
@@ -53,6 +54,21 @@ ALTERED = [
     ('ALTER TABLE shop."Odd.Name" DROP CONSTRAINT "Odd.Name_item_fkey"', 'table shop."Odd.Name"', "constraints"),
     ('ALTER TABLE shop."Odd.Name" DROP CONSTRAINT "Odd.Name_pkey"', 'table shop."Odd.Name"', "constraints"),
     ("CREATE INDEX ON shop.item (name)", "table shop.item", "indexes"),
+    *(
+        (f"DROP INDEX shop.made; CREATE {kind} made ON shop.item {rest}", "table shop.item", "indexes")
+        for kind, rest in (
+            ("INDEX", "(made DESC)"),
+            ("INDEX", "(made, id)"),
+            ("INDEX", "(made) INCLUDE (id)"),
+            ("INDEX", "(made) WHERE id > 1"),
+            ("INDEX", "((made + 1))"),
+            ("INDEX", "USING hash (made)"),
+            ("INDEX", "(name text_pattern_ops)"),
+            ("INDEX", '(name COLLATE "C")'),
+            ("INDEX", "(made) WITH (fillfactor = 50)"),
+            ("UNIQUE INDEX", "(made, id)"),
+        )
+    ),
     ("ALTER TABLE shop.item REPLICA IDENTITY FULL", "table shop.item", "replica identity"),
     ("ALTER TABLE shop.nothing SET UNLOGGED", "table shop.nothing", "kind"),
     ("ALTER TABLE shop.item ENABLE ROW LEVEL SECURITY", "table shop.item", "kind"),
@@ -160,10 +176,10 @@ def test_it_is_cheap(source_db: Database) -> None:
 
         assert len(read(conn, Scope())) > 600
         begun = ticks()
-        for _ in range(5):
+        for _again in range(5):
             read(conn, Scope())
         ms = (ticks() - begun) * 1000 / os.sysconf("SC_CLK_TCK") / 5
-    assert ms < 200, f"{ms} ms"  # some 70 ms on a core of its own; two threads of a busy core share it
+    assert ms < 200, f"{ms} ms"  # less than 100 ms, with room for a machine that does other things too
 
 
 # -- in a migration --------------------------------------------------------------------------------------------------
