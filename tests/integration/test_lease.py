@@ -5,49 +5,37 @@
 
 from __future__ import annotations
 
-import threading
 import time
+from typing import Any
 
 import psycopg
 import pytest
 from ansible_collections.crossover.pgedge.plugins.module_utils._migration_fence import Lease
 from ansible_collections.crossover.pgedge.plugins.module_utils._pg_catalog import Scope, tables
 from support.database import Database
+from support.writers import Writers as Application
 
 # The lease asks for them in the order of their names, the writers in the opposite one.
 TABLES = [f"t{number}" for number in range(5)]
 
 
-class Writers:
-    """Clients, each with one transaction over all tables after the other, until told to stop."""
+class Writers(Application):
+    """Clients, each with one transaction over all tables after the other, without a rest."""
+
+    rest = 0
 
     def __init__(self, side: Database, count: int = 4) -> None:
+        super().__init__(side.dsn, count)
         self.side = side
-        self.failed: list[str] = []
-        self.over = threading.Event()
-        self.threads = [threading.Thread(target=self.write) for number in range(count)]
 
-    def __enter__(self) -> Writers:
-        for thread in self.threads:
-            thread.start()
-        time.sleep(0.3)
-        return self
+    def connect(self) -> psycopg.Connection[Any]:
+        return self.side.connect()
 
-    def __exit__(self, *_: object) -> None:
-        self.over.set()
-        for thread in self.threads:
-            thread.join()
-
-    def write(self) -> None:
-        with self.side.connect() as conn:
-            while not self.over.is_set():
-                try:
-                    with conn.transaction():
-                        for table in reversed(TABLES):
-                            conn.execute(f"INSERT INTO {table} VALUES (1)")
-                            time.sleep(0.005)
-                except psycopg.Error as exc:
-                    self.failed.append(str(exc))
+    def transaction(self, conn: psycopg.Connection[Any], client: int, number: int) -> None:
+        with conn.transaction():
+            for table in reversed(TABLES):
+                conn.execute(f"INSERT INTO {table} VALUES (1)")
+                time.sleep(0.005)
 
 
 @pytest.fixture
