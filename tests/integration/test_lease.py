@@ -10,8 +10,14 @@ from typing import Any
 
 import psycopg
 import pytest
+from ansible_collections.crossover.pgedge.plugins.module_utils._migration_control import EpochTaken, swap
 from ansible_collections.crossover.pgedge.plugins.module_utils._migration_fence import Lease
+from ansible_collections.crossover.pgedge.plugins.module_utils._migration_names import Names
+from ansible_collections.crossover.pgedge.plugins.module_utils._migration_rescue import agree
+from ansible_collections.crossover.pgedge.plugins.module_utils._migration_route import NoRoute
+from ansible_collections.crossover.pgedge.plugins.module_utils._migration_sides import Limits, Migration
 from ansible_collections.crossover.pgedge.plugins.module_utils._pg_catalog import Scope, tables
+from ansible_collections.crossover.pgedge.plugins.module_utils._pg_connect import Login
 from support.database import Database
 from support.writers import Writers as Application
 
@@ -74,3 +80,20 @@ def test_one_that_stays_open_is_not_waited_for_longer_than_allowed(side: Databas
                 lease.fence(0.5)
             assert 0.4 < time.monotonic() - begun < 2
         lease.release()
+
+
+def test_fences_follow_no_row_that_has_changed_since(source_db: Database, target_db: Database, run_module: Any) -> None:
+    """What acts on an old look at the control row must not open the side that was fenced meanwhile."""
+    source_db.as_owner("CREATE TABLE t0 (id int)")
+    target_db.as_owner("CREATE TABLE t0 (id int)")
+    logins = {"source": Login.of(source_db.login, "source"), "node": Login.of(target_db.login, "node")}
+    assert not run_module("fence", {**source_db.login, "name": "shop", "control": True})["failed"]
+    m = Migration("shop", "forward", logins, NoRoute, Names.of("shop"), Scope(("public",)), Limits())
+    with source_db.connect() as conn:
+        stale = m.control(conn)
+        swap(conn, stale, "node", "another run")
+    assert not run_module("fence", {**source_db.login, "name": "shop", "enabled": True})["failed"]
+    with pytest.raises(EpochTaken):
+        agree(m, stale, NoRoute())
+    with pytest.raises(psycopg.Error):
+        source_db.sql("INSERT INTO t0 VALUES (1)", superuser=True)
