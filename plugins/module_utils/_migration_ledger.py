@@ -95,12 +95,14 @@ class Ledger:
         self.id = self._find()
 
     def remove(self) -> None:
-        """Forget the migration; the schema goes with the last one."""
+        """Forget the migration; the schema goes with the last one, unless the database is the source of another."""
         with self.conn.transaction():
             self.conn.execute("SELECT pg_advisory_xact_lock(hashtext('crossover.ledger'))")
             self.conn.execute("SET LOCAL client_min_messages = warning")
             self.conn.execute("DELETE FROM crossover.migration WHERE id = %s", [self.need()])
-            if not self.conn.execute("SELECT FROM crossover.migration").fetchone():
+            last = not self.conn.execute("SELECT FROM crossover.migration").fetchone()
+            row = self.conn.execute("SELECT to_regclass('crossover.control') IS NULL AS no_source").fetchone()
+            if last and row["no_source"]:
                 self.conn.execute("DROP SCHEMA crossover CASCADE")
         self.id = None
 

@@ -281,9 +281,10 @@ def work(runner: Runner) -> Outcome:
             warnings=[f"would not switch now: {problem}" for problem in found["problems"]],
         )
     notebook = runner.connect(migration.logins[NODE], settings={"synchronous_commit": "off"})
-    take_turn(notebook, migration.name, "cutover" if migration.direction == "forward" else "rollback")
+    phase = "cutover" if migration.direction == "forward" else "rollback"
+    take_turn(notebook, migration.name, phase)
     before = migration.control(conn)  # only now: a run that was at work may have changed it
-    journal = Journal(Ledger(notebook, migration.name), "cutover" if migration.direction == "forward" else "rollback")
+    journal = Journal(Ledger(notebook, migration.name), phase)
     switch = Switch(migration, journal)
     changed = before.writable != migration.new
     try:

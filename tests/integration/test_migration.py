@@ -116,3 +116,12 @@ def test_one_run_at_a_time(notebook: Notebook) -> None:
         assert notebook.call(phase="prepare")["failed"]
     after = notebook.call(phase="prepare")
     assert not after["failed"], f"a session that is gone holds nothing: {after}"
+
+
+def test_a_first_assess_that_fails_leaves_the_control_row_of_another_migration(notebook: Notebook) -> None:
+    """The node of one migration can be the source of another."""
+    assert not notebook.run("fence", {**notebook.target.login, "name": "onward", "control": True})["failed"]
+    notebook.call(phase="assess")
+    notebook.call(phase="assess", state="failed", reason="it broke")
+    assert notebook.target.sql("SELECT writable FROM crossover.control") == [{"writable": "source"}]
+    assert not notebook.call("migration_info")["exists"]

@@ -15,6 +15,8 @@ import psycopg
 class Writers:
     """Clients that insert into shop.entry; after an error they connect again and try the next number."""
 
+    rest: float = 0.002  # seconds between two writes of a client
+
     def __init__(self, dsn: str, count: int = 3, fresh: bool = False) -> None:
         self.fresh = fresh  # a new connection for every write, as without a pool in the application
         self.stop, self.longest = threading.Event(), 0.0
@@ -44,7 +46,7 @@ class Writers:
             except psycopg.Error as exc:
                 self.failed.append(f"{exc.sqlstate}: {exc}")
                 conn.close()
-            time.sleep(0.002)
+            time.sleep(self.rest)
         conn.close()
 
     def transaction(self, conn: psycopg.Connection[Any], client: int, number: int) -> None:
