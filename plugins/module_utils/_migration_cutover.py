@@ -19,7 +19,7 @@ from . import _migration_catalogue as catalogue
 from ._errors import CrossoverError
 from ._migration_control import NODE, SOURCE, Control, EpochTaken, swap
 from ._migration_deadline import time_limit, together
-from ._migration_fence import Lease, switch
+from ._migration_fence import Lease, holders, switch
 from ._migration_journal import Journal
 from ._migration_links import (
     advance_slot,
@@ -311,7 +311,7 @@ class Switch:
             take(timeout)
         except driver().errors.LockNotAvailable:
             raise CrossoverError(
-                f"a lock on all tables was not to be had within {timeout:g} s: {self._blockers(side)}",
+                f"a lock on all tables was not to be had within {timeout:g} s: {self._holders(side)}",
                 code="fence_timeout",
                 server=str(self.m.logins[side]),
                 hint="end it or wait for its end" + (", or raise crossover_fence_timeout" if self.journal.held else ""),
@@ -319,22 +319,9 @@ class Switch:
         except driver().Error as exc:
             raise sql_error(exc, self.m.logins[side], "the tables could not be locked", code="fence_failed") from None
 
-    def _blockers(self, side: str) -> str:
-        rows = self.conn[side].execute(
-            """SELECT DISTINCT l.pid, coalesce(a.usename, a.backend_type) AS usename, a.state,
-                      l.relation::regclass::text AS relation
-               FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
-               WHERE l.relation = ANY (%s::oid[]) AND l.granted AND l.pid <> ALL (%s)
-                 AND l.mode NOT IN ('AccessShareLock', 'RowShareLock') LIMIT 3""",
-            [[t.oid for t in self.m.tables[side]], [self.conn[name].info.backend_pid for name in ("lease", "lift")]],
-        )
-        found = [
-            f"pid {row['pid']} ({row['usename']}, {row['state']}) holds {row['relation']}"
-            if row["pid"]
-            else f"a prepared transaction holds {row['relation']}"
-            for row in rows
-        ]
-        return "; ".join(found) or "its holder is gone by now"
+    def _holders(self, side: str) -> str:
+        ours = [self.conn[name].info.backend_pid for name in ("lease", "lift")]
+        return holders(self.conn[side], self.m.tables[side], ours)
 
     def _left(self, raising: bool = True) -> float:
         left = self._deadline - time.monotonic()

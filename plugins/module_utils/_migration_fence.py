@@ -218,3 +218,22 @@ class Lease:
             self.conn.execute("ROLLBACK")
         except driver().Error:
             self.conn.close()  # the session is gone, and the locks with it
+
+
+def holders(conn: Any, found: Iterable[Table], ours: list[int]) -> str:
+    """Who keeps a lock on these tables from being had: for a sentence."""
+    rows = conn.execute(
+        """SELECT DISTINCT l.pid, coalesce(a.usename, a.backend_type) AS usename, a.state,
+                  l.relation::regclass::text AS relation
+           FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+           WHERE l.relation = ANY (%s::oid[]) AND l.granted AND l.pid <> ALL (%s)
+             AND l.mode NOT IN ('AccessShareLock', 'RowShareLock') LIMIT 3""",
+        [[table.oid for table in found], ours],
+    )
+    said = [
+        f"pid {row['pid']} ({row['usename']}, {row['state']}) holds {row['relation']}"
+        if row["pid"]
+        else f"a prepared transaction holds {row['relation']}"
+        for row in rows
+    ]
+    return "; ".join(said) or "its holder is gone by now"
