@@ -30,9 +30,11 @@ options:
       - V(present) copies what is left to be copied.
       - V(absent) gives up a copy that no subscription has taken over. The holder of its snapshot is ended and its slot
         is dropped; the rows that it brought stay.
+      - V(started) begins in the background what V(present) does, without waiting for it, so that several nodes are
+        copied to at the same time. Run with V(present) afterwards, which waits for it and goes on where it has failed.
     type: str
     default: present
-    choices: [present, absent]
+    choices: [present, started, absent]
   slot:
     description: Name of the slot that is made on the source.
     type: str
@@ -359,7 +361,7 @@ def absent(runner: Runner, migration: str) -> Outcome:
 def work(runner: Runner) -> Outcome:
     """Present or absent."""
     migration = runner.params["migration"] or runner.login("source").database
-    return (present if runner.params["state"] == "present" else absent)(runner, migration)
+    return (absent if runner.params["state"] == "absent" else present)(runner, migration)
 
 
 def main() -> None:
@@ -368,7 +370,7 @@ def main() -> None:
         {
             **source_option(),
             "migration": {"type": "str"},
-            "state": {"type": "str", "default": "present", "choices": ["present", "absent"]},
+            "state": {"type": "str", "default": "present", "choices": ["present", "started", "absent"]},
             "slot": {"type": "str", "required": True},
             "subscription": {"type": "str", "required": True},
             "schemas": {"type": "list", "elements": "str", "default": []},
