@@ -39,7 +39,7 @@ def spock_bindir() -> Path | None:
 
 def raise_nodes(count: int, bindir: Path) -> list[Cluster]:
     """Servers, one for each node."""
-    nodes = [Cluster(bindir, node=True, fast=True, settings=SETTINGS) for _ in range(count)]
+    nodes = [Cluster(bindir, node=True, fast=True, settings=SETTINGS) for _number in range(count)]
     for node in nodes:
         node.create()
     return nodes
