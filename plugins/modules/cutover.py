@@ -91,15 +91,15 @@ options:
     choices: [refuse, skip, copy]
   unlogged:
     description:
-      - V(copy) does the same with the rows of unlogged tables. To the source (O(direction=back)) that wants a login that
-        may set C(session_replication_role).
+      - V(copy) does the same with the rows of unlogged tables. To the source (O(direction=back)) that wants a login
+        that may set C(session_replication_role).
     type: str
     default: refuse
     choices: [refuse, skip, copy]
   fence_copy_budget:
     description:
-      - How many seconds of the pause the two may take. What they will take is measured in a rehearsal before anything is
-        held; if that is more, nothing is. Behind the fence they are given this long, then everything goes back.
+      - How many seconds of the pause the two may take. What they will take is measured in a rehearsal before anything
+        is held; if that is more, nothing is. Behind the fence they are given this long, then everything goes back.
     type: float
     default: 0.5
   only_agree:
@@ -218,7 +218,7 @@ lag_bytes:
   returned: in check mode
   sample: 176
 fence_copy:
-  description: What copying at the fence (O(large_objects), O(unlogged)) will take of the pause; none where none is asked.
+  description: What copying at the fence (O(large_objects), O(unlogged)) will take of the pause; null where not asked.
   type: dict
   returned: in check mode
   sample: {what: "12 large object(s) (3.1 MiB)", predicted_seconds: 0.041, budget_seconds: 0.5}
@@ -236,8 +236,8 @@ from ..module_utils._ansible import Outcome, Runner, run_module, source_option
 from ..module_utils._errors import CrossoverError
 from ..module_utils._migration_control import NODE, SOURCE
 from ..module_utils._migration_cutover import Switch
-from ..module_utils._migration_journal import Journal
 from ..module_utils._migration_fence_share import Wish
+from ..module_utils._migration_journal import Journal
 from ..module_utils._migration_ledger import Ledger
 from ..module_utils._migration_names import Names
 from ..module_utils._migration_rehearsal import rehearse
