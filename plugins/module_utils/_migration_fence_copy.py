@@ -256,10 +256,10 @@ class FenceCopy:
     def _snapshot(self, seconds: float | None) -> Iterator[None]:
         """All is read as of one moment. At the deadline, whatever either server does for us is cancelled."""
         self._end = None if seconds is None else time.monotonic() + seconds
-        timer = threading.Timer(seconds or 0, self._cancel)
-        timer.daemon = True
+        done = threading.Event()
+        guard = threading.Thread(target=self._cancel, args=[done, seconds], daemon=True)
         if seconds is not None:
-            timer.start()
+            guard.start()
         try:
             if seconds is not None and self.wish.large_objects:
                 self._wait_for_users(seconds)
@@ -273,7 +273,9 @@ class FenceCopy:
             doing = "large objects and unlogged tables could not be copied"
             raise sql_error(exc, self.m.logins[side], doing, code="fence_copy_failed") from None
         finally:
-            timer.cancel()
+            done.set()
+            if seconds is not None:
+                guard.join(1.0)
             self._end = None
             with contextlib.suppress(driver().Error):
                 self.reader.execute("ROLLBACK")
@@ -298,10 +300,13 @@ class FenceCopy:
                 )
             time.sleep(0.01)
 
-    def _cancel(self) -> None:
-        for conn in (self.reader, self.writer):
-            with contextlib.suppress(Exception):
-                conn.cancel()
+    def _cancel(self, done: threading.Event, seconds: float) -> None:
+        """Again and again: a request that comes between two statements does nothing."""
+        while not done.wait(seconds):
+            for conn in (self.reader, self.writer):
+                with contextlib.suppress(Exception):
+                    conn.cancel()
+            seconds = 0.05
 
     def _in_time(self) -> None:
         if self._end is not None and time.monotonic() >= self._end:

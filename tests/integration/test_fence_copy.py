@@ -49,7 +49,7 @@ def lab(source_db: Database, target_db: Database, run_module: Any) -> Iterator[P
         target_db.cluster.sql(f"DROP ROLE {source_db.owner}")
 
 
-def fill(lab: Lab, side: Database, count: int = 20, size: int = 100_000) -> list[int]:
+def fill(lab: Lab, side: Database, count: int = 20, size: int = 300_000) -> list[int]:
     """Rows and large objects as the application makes them; the OIDs."""
     rows = side.as_owner(
         f"""INSERT INTO shop."odd Name" (note, n) SELECT E'a\\tb\\\\' || i, i FROM generate_series(1, {count}) i;
@@ -249,6 +249,39 @@ def test_what_is_written_behind_the_fence_is_told(lab: PooledLab) -> None:
     assert not result["failed"] and result["writable"] == "node", result
     told = str(result["warnings"])
     assert "1 large object(s) were changed on the source" in told and str(oids[0]) in told
+
+
+def test_killed_after_the_copy_and_run_again(lab: PooledLab) -> None:
+    oids = fill(lab, lab.source)
+    with Writers(lab.pooler.dsn) as writers:
+        with Stop(lab, "sequences") as stop:
+            process = lab.start(**COPY)
+            stop.reached(process)
+            process.kill()
+            stop.let_go()
+            writers.go_on(within=5)
+            process.communicate()
+        assert lab.writable() == "source" and lab.agrees()
+        lab.source.as_owner(f"SELECT lo_unlink({oids[0]}), lo_put({oids[1]}, 0, 'later'); DELETE FROM shop.none")
+        lab.source.as_owner("""INSERT INTO shop.none DEFAULT VALUES; UPDATE shop."odd Name" SET note = 'later'""")
+        again = lab.cutover(**COPY)
+        assert not again["failed"] and again["writable"] == "node", again
+    assert not writers.failed
+    same(lab)
+
+
+def test_a_rollback_that_removes_takes_them_away(lab: PooledLab) -> None:
+    fill(lab, lab.source)
+    lab.target.sql("SELECT lo_from_bytea(700001, 'nor this')")
+    assert lab.cutover(**{**COPY, "fence_copy_budget": 0.0001})["failed"]
+    assert len(large(lab.target)) == 21
+    args = {**lab.target.login, "migration": lab.source.name, "source": lab.source.login, "state": "absent"}
+    rehearsed = lab.run("schema_sync", args, check=True)
+    assert "SELECT lo_unlink" in rehearsed["queries"][0] and "19 more large object(s)" in rehearsed["queries"][1]
+    removed = lab.run("schema_sync", args)
+    assert not removed["failed"] and removed["changed"] and removed["queries"] == rehearsed["queries"], removed
+    assert [row["oid"] for row in large(lab.target)] == [700001] and len(large(lab.source)) == 20
+    assert not lab.run("schema_sync", args)["changed"]
 
 
 def test_others_are_left_alone(lab: PooledLab) -> None:
