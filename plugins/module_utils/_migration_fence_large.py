@@ -4,7 +4,7 @@
 """Large objects: what a side has, and bringing them to the other (private to the collection).
 
 pg_largeobject itself is closed to all but superusers; the functions are not. An object keeps its OID, for rows refer to
-it; its owner, grants and comment come along. Objects are compared by size and SHA-256, on the servers.
+it; its owner, grants and comment come along. Objects are compared by size and hash, on the servers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Large:
 
     oid: int
     size: int
-    digest: str
+    digest: int
     owner: str
     acl: Acl
     comment: str | None
@@ -70,6 +70,7 @@ def changes(here: Mapping[int, Large], there: Mapping[int, Large], removable: It
     return Changes(tuple(written), tuple(described), tuple(sorted(gone)))
 
 
+# 64 bits, the same on every version: 0.8 to 1 GB/s (PostgreSQL 16 and 18, without OpenSSL), md5 0.5, sha256 0.1 to 0.2.
 # Reading through a descriptor takes the lock on pg_largeobject that writing takes, so descriptors are only for sizes.
 # OFFSET 0: each is opened once.
 _OBJECTS_OF = """
@@ -88,9 +89,11 @@ FROM (
         OFFSET 0) f
     OFFSET 0) o
 CROSS JOIN LATERAL (
-    SELECT encode(CASE WHEN o.size <= %(piece)s THEN sha256(lo_get(o.oid::oid))
-           ELSE sha256((SELECT string_agg(sha256(lo_get(o.oid::oid, n * %(piece)s, %(piece)s::int4)), '' ORDER BY n)
-                        FROM generate_series(0, (o.size - 1) / %(piece)s) n)) END, 'hex') AS digest) h
+    SELECT CASE WHEN o.size <= %(piece)s THEN hash_record_extended(ROW(lo_get(o.oid::oid)), 1)
+           ELSE hash_record_extended(ROW((
+               SELECT string_agg(int8send(hash_record_extended(
+                          ROW(lo_get(o.oid::oid, n * %(piece)s, %(piece)s::int4)), 1)), '' ORDER BY n)
+               FROM generate_series(0, (o.size - 1) / %(piece)s) n)), 1) END AS digest) h
 """
 
 
@@ -104,13 +107,14 @@ def read(conn: Any, oids: Iterable[int] | None = None) -> dict[int, Large]:
     return found
 
 
-_UNREADABLE = """
+_HIDDEN = """
+    NOT current_setting('lo_compat_privileges')::bool AND NOT pg_has_role(m.lomowner, 'USAGE')
+    AND NOT EXISTS (SELECT FROM aclexplode(m.lomacl) g WHERE g.privilege_type = 'SELECT'
+                       AND (g.grantee = 0 OR pg_has_role(g.grantee, 'USAGE')))
+"""
+_UNREADABLE = f"""
 SELECT m.oid::int8 AS oid, pg_get_userbyid(m.lomowner) AS owner
-FROM pg_largeobject_metadata m
-WHERE NOT current_setting('lo_compat_privileges')::bool AND NOT pg_has_role(m.lomowner, 'USAGE')
-  AND NOT EXISTS (SELECT FROM aclexplode(m.lomacl) g WHERE g.privilege_type = 'SELECT'
-                     AND (g.grantee = 0 OR pg_has_role(g.grantee, 'USAGE')))
-ORDER BY m.oid
+FROM pg_largeobject_metadata m WHERE {_HIDDEN} ORDER BY m.oid
 """
 
 
@@ -119,12 +123,18 @@ def unreadable(conn: Any) -> list[tuple[int, str]]:
     return [(row["oid"], row["owner"]) for row in conn.execute(_UNREADABLE)]
 
 
+_SIZES = f"""
+SELECT count(*) AS n, coalesce(sum(size), 0)::int8 AS size, max(closed) FROM (
+    SELECT lo_lseek64(fd, 0, 2) AS size, lo_close(fd) AS closed FROM (
+        SELECT lo_open(m.oid, 262144) AS fd FROM pg_largeobject_metadata m WHERE NOT ({_HIDDEN}) OFFSET 0) f
+    OFFSET 0) s
+"""
+
+
 def amount(conn: Any) -> tuple[int, int]:
-    """How many there are, and their bytes with the room around them."""
-    row = conn.execute(
-        "SELECT (SELECT count(*) FROM pg_largeobject_metadata) AS n, pg_relation_size('pg_largeobject') AS size"
-    ).fetchone()
-    return row["n"], row["size"]
+    """How many there are, and the bytes of those that can be read: what is on disk is compressed."""
+    row = conn.execute("SELECT count(*) AS n FROM pg_largeobject_metadata").fetchone()
+    return row["n"], conn.execute(_SIZES).fetchone()["size"] if row["n"] else 0
 
 
 def left(conn: Any, oids: Iterable[int]) -> list[int]:

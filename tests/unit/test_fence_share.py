@@ -24,7 +24,7 @@ from ansible_collections.crossover.pgedge.plugins.module_utils._migration_fence_
     within,
 )
 
-ONE = Large(1, 10, "aa", "app", (("app", "SELECT", False), ("app", "UPDATE", False)), None)
+ONE = Large(1, 10, 77, "app", (("app", "SELECT", False), ("app", "UPDATE", False)), None)
 
 
 def also(**more: object) -> Large:
@@ -42,7 +42,7 @@ def test_a_new_object_is_written_and_described() -> None:
     assert found and found.bytes == 0
 
 
-@pytest.mark.parametrize("other", [also(digest="ab"), also(size=11)])
+@pytest.mark.parametrize("other", [also(digest=78), also(size=11)])
 def test_other_bytes_are_written(other: Large) -> None:
     found = changes({1: ONE}, {1: other}, set())
     assert found.written == (ONE,) and not found.described and found.bytes == 10
