@@ -67,7 +67,11 @@ class FenceCopy:
         encodings = {conn.info.parameter_status("server_encoding") for conn in (self.reader, self.writer)}
         self.encoding = "SQL_ASCII" if "SQL_ASCII" in encodings else "UTF8"  # from which nothing can be converted
         if self.wish.large_objects:
-            may_carry(m, self.reader, self.writer)
+            if ownerless := may_carry(m, self.reader, self.writer):
+                self.warnings.append(
+                    f"large objects belong to roles that are not on the {m.new} ({', '.join(ownerless[:5])}): what is "
+                    f"new there belongs to {m.logins[m.new].user}"
+                )
         if self.wish.unlogged and unlogged(m.tables[m.old]):
             may_write_tables(m, self.writer)
 
@@ -82,7 +86,8 @@ class FenceCopy:
     def forecast(self) -> dict[str, Any]:
         """For check mode: from sizes, and from looking at everything once. Nothing is written."""
         self.open()
-        begun, load = time.monotonic(), self._load()
+        load = self._load()
+        begun = time.monotonic()
         with self._snapshot(None):
             self._look()
         seconds = time.monotonic() - begun + estimate(Load(0, 0, load.tables, load.table_bytes))

@@ -193,6 +193,7 @@ class Bringer:
 
     def __init__(self, reader: Any, writer: Any, in_time: Callable[[], None]) -> None:
         self.reader, self.writer, self.in_time = reader, writer, in_time
+        self.stand_in = reader.info.user  # the owner, on this side, of what belongs to a role that was left out here
         self.roles = {row["rolname"] for row in writer.execute("SELECT rolname FROM pg_roles")}
 
     def bring(self, todo: Changes, there: Iterable[int]) -> None:
@@ -255,10 +256,11 @@ class Bringer:
     def _differences(self, large: Large, other: Large) -> list[str]:
         name = f"LARGE OBJECT {large.oid}"
         found: list[str] = []
-        owner = large.owner if large.owner in self.roles else other.owner
+        owner = large.owner if large.owner in self.roles - {self.stand_in} else other.owner
         if owner != other.owner:
             found.append(f"ALTER {name} OWNER TO {quote_ident(owner)}")
-        wanted = [grant for grant in large.acl if not grant[0] or grant[0] in self.roles]
+        acl = [(owner if who == large.owner else who, what, option) for who, what, option in large.acl]
+        wanted = [grant for grant in acl if not grant[0] or grant[0] in self.roles]
         if owner != other.owner or set(wanted) != set(other.acl):
             for who in {who for who, _what, _option in other.acl} | {owner}:
                 found.append(f"REVOKE ALL ON {name} FROM {_role(who)}")

@@ -14,8 +14,8 @@ from ._migration_sides import Migration
 from ._pg_connect import driver, sql_error
 
 
-def may_carry(m: Migration, reader: Any, writer: Any) -> None:
-    """Every large object can be read, and be given to its owner on the other side."""
+def may_carry(m: Migration, reader: Any, writer: Any) -> list[str]:
+    """Every large object can be read, and be given to its owner on the other side. The owners that are not there."""
     if hidden := large_objects.unreadable(reader):
         oid, owner = hidden[0]
         raise CrossoverError(
@@ -25,10 +25,11 @@ def may_carry(m: Migration, reader: Any, writer: Any) -> None:
             object=str(oid),
             hint=f"grant the role {owner} to the migration's login, as for tables",
         )
-    owners = "SELECT DISTINCT pg_get_userbyid(lomowner) AS owner FROM pg_largeobject_metadata"
+    query = "SELECT DISTINCT pg_get_userbyid(lomowner) AS owner FROM pg_largeobject_metadata"
+    owners = [row["owner"] for row in reader.execute(query)]
     rows = writer.execute(
         "SELECT rolname FROM pg_roles WHERE rolname = ANY (%s) AND NOT pg_has_role(oid, 'MEMBER') ORDER BY 1",
-        [[row["owner"] for row in reader.execute(owners)]],
+        [owners],
     ).fetchall()
     if rows:
         raise CrossoverError(
@@ -39,6 +40,8 @@ def may_carry(m: Migration, reader: Any, writer: Any) -> None:
             object=rows[0]["rolname"],
             hint="grant it, or leave large objects behind (crossover_large_objects: skip)",
         )
+    there = {row["rolname"] for row in writer.execute("SELECT rolname FROM pg_roles")}
+    return sorted(set(owners) - there)
 
 
 def may_write_tables(m: Migration, writer: Any) -> None:

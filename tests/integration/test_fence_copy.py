@@ -166,6 +166,25 @@ def test_there_and_back_and_there_again(lab: PooledLab) -> None:
     assert lab.target.sql("SELECT count(*) AS n FROM pg_largeobject_metadata")[0]["n"] == 19
 
 
+def test_an_owner_that_was_left_out(lab: PooledLab) -> None:
+    role = f"{lab.source.name}_only"
+    lab.source.sql(f"CREATE ROLE {role}; GRANT {role} TO crossover; GRANT {role} TO {lab.source.owner}", superuser=True)
+    try:
+        lab.source.sql(f"SELECT lo_from_bytea(900001, 'x'); ALTER LARGE OBJECT 900001 OWNER TO {role}", superuser=True)
+        copy = {"large_objects": "copy", "fence_copy_budget": 2.0}
+        there = lab.cutover(**copy)
+        assert not there["failed"] and f"({role}): what is new there belongs to crossover" in str(there["warnings"])
+        assert large(lab.target)[0]["owner"] == "crossover"
+        lab.target.sql("SELECT lo_put(900001, 1, 'y')")
+        back = lab.cutover("back", **copy)
+        assert not back["failed"] and "warnings" not in back, back
+        mine = large(lab.source)[0]
+        assert mine["owner"] == role and mine["grants"] == [f"{role} SELECTfalse", f"{role} UPDATEfalse"], mine
+        assert lab.source.sql("SELECT lo_get(900001) = 'xy' AS same")[0]["same"]
+    finally:
+        lab.source.sql(f"DROP OWNED BY {role}; DROP ROLE {role}", superuser=True)
+
+
 def test_over_the_budget_nothing_is_held(lab: PooledLab) -> None:
     fill(lab, lab.source, 3000, size=10)
     with Writers(lab.pooler.dsn) as writers:
