@@ -16,7 +16,11 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.crossover.pgedge.plugins.module_utils._ansible import LOGIN_OPTIONS
 
 # Facts that the roles set; with what they register, and their options, all that may begin with crossover_.
-INTERNAL = {"crossover_begun", "crossover_summary", "crossover_phase", "crossover_runner"}
+INTERNAL = {
+    "crossover_begun", "crossover_summary", "crossover_phase", "crossover_runner",
+    "crossover_copies", "crossover_copy_jobs", "crossover_copy_summaries", "crossover_prepared",
+    "crossover_compared_all", "crossover_differences", "crossover_assessed_blockers",
+}  # fmt: skip
 _REGISTERED = re.compile(r"^\s*register: (crossover_\w+)$", re.M)
 _SPECS = pathlib.Path(__file__).resolve().parents[2] / "roles"
 

@@ -36,8 +36,11 @@ class ActionModule(LiveAction):
         return LIMIT
 
     def first(self, task_vars: dict[str, Any]) -> dict[str, Any] | None:
-        """To give a copy up takes no time worth a line."""
-        if self._task.args.get("state", "present") != "absent":
+        """To give a copy up takes no time worth a line; what is only begun is looked at later."""
+        state = self._task.args.get("state", "present")
+        if state == "started":
+            return {**self.start(task_vars), "changed": False}
+        if state != "absent":
             return None
         found: dict[str, Any] = self._execute_module(task_vars=task_vars)
         return found

@@ -242,6 +242,7 @@ class Facts:
     node_objects: tuple[str, ...] = ()  # relations and functions on the node within the scope
     control_row: bool = False
     phases: frozenset[str] = frozenset()  # that this migration's ledger knows
+    node_is_ours: bool = False  # what is on the node came by prepare
     probes: Probes = Probes()
 
 
@@ -251,7 +252,9 @@ class Wanted:
 
     name: str
     names: Names
-    nodes: int = 1
+    nodes: int = 1  # that subscribe to the source
+    slots: frozenset[str] = frozenset()  # theirs
+    phases: frozenset[str] = frozenset()  # that have run, where another node's ledger knows it
     way_back: bool = True
     large_objects: str = "refuse"  # or skip, or copy
     unlogged: str = "refuse"

@@ -166,9 +166,12 @@ def _source(conn: Any, scope: Scope, wanted: Wanted) -> dict[str, Any]:
 def _node(conn: Any, scope: Scope, wanted: Wanted) -> dict[str, Any]:
     schemas = {"schemas": list(_names(conn, _SCHEMAS, scope.parameters()))}
     relations = _names(conn, _RELATIONS, {**schemas, "kinds": ["r", "p", "v", "m", "f", "S"]})
+    ledger = Ledger(conn, wanted.name)
+    phases = wanted.phases | frozenset(ledger.phases())
     return {
         "node_objects": relations + _names(conn, _FUNCTIONS, schemas),
-        "phases": frozenset(Ledger(conn, wanted.name).phases()),
+        "phases": phases,
+        "node_is_ours": ledger.exists and "prepare" in phases,
     }
 
 

@@ -126,7 +126,7 @@ def _locale(locale: tuple[str, ...]) -> str:
 @rule("target_not_empty", "leftover_object")
 def node_state(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
     """Nothing of somebody else's is on the node, and nothing of an earlier run on either side."""
-    if facts.node_objects and "prepare" not in facts.phases:
+    if facts.node_objects and not facts.node_is_ours:
         yield Finding(
             "target_not_empty",
             BLOCKER,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Iterator
 
 from ._migration_assess_facts import Facts, Server, Wanted
-from ._migration_assess_finding import BLOCKER, WARNING, Finding, rule, shorten
+from ._migration_assess_finding import BLOCKER, INFO, WARNING, Finding, rule, shorten
 
 OLDEST_SOURCE, OLDEST_NODE = 14, 15
 
@@ -137,7 +137,7 @@ def senders(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
     names = wanted.names
     copying = facts.node.number("max_sync_workers_per_subscription") or 0
     for server, streams, ours in (
-        (facts.source, wanted.nodes, {names.slot}),
+        (facts.source, wanted.nodes, wanted.slots | {names.slot}),
         (facts.node, 1 if wanted.way_back else 0, {names.back_slot}),
     ):
         mine = sum(slot.name in ours for slot in server.slots)
@@ -154,6 +154,21 @@ def senders(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
         if walsenders is not None:
             free = walsenders - server.wal_senders + mine
             yield from _short_of("wal_senders", server, "WAL senders", "max_wal_senders", free, streams, wish)
+
+
+@rule("copy_cost")
+def cost(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
+    """Every node that is fed by the source reads it once."""
+    if wanted.nodes > 1 and "replicate" not in facts.phases:
+        size = sum(table.table.bytes for table in facts.tables) / 1024**3
+        yield Finding(
+            "copy_cost",
+            INFO,
+            facts.source.database,
+            f"{wanted.nodes} nodes are fed by the source: each reads its tables ({size:.1f} GiB) once for the copy, "
+            f"all at the same time, and then holds a slot and a WAL sender of its own, {wanted.nodes} of each.",
+            "Lower crossover_jobs if the source cannot bear that: it counts for each node.",
+        )
 
 
 @rule("logical_workers", "worker_processes", "replication_origins")

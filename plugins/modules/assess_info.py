@@ -23,10 +23,17 @@ options:
     description: Name of the landing node.
     type: str
     default: n1
-  nodes:
-    description: How many nodes subscribe to the source.
-    type: int
-    default: 1
+  landing_nodes:
+    description: Names of all nodes that subscribe to the source. By default only O(node).
+    type: list
+    elements: str
+    default: []
+  phases:
+    description:
+      - For a further landing node, the phases that have run. The ledger on the first node knows them.
+    type: list
+    elements: str
+    default: []
   schemas:
     description: The schemas to migrate. Empty means all that are not the server's own.
     type: list
@@ -194,7 +201,9 @@ def work(runner: Runner) -> Outcome:
     wanted = Wanted(
         name=params["name"],
         names=Names.of(params["name"], params["node"]),
-        nodes=params["nodes"],
+        nodes=max(1, len(params["landing_nodes"])),
+        slots=frozenset(Names.of(params["name"], name).slot for name in params["landing_nodes"] or [params["node"]]),
+        phases=frozenset(params["phases"]),
         way_back=params["way_back"],
         large_objects=params["large_objects"],
         unlogged=params["unlogged"],
@@ -228,7 +237,8 @@ def main() -> None:
             **source_option(),
             "name": {"type": "str", "required": True},
             "node": {"type": "str", "default": "n1"},
-            "nodes": {"type": "int", "default": 1},
+            "landing_nodes": {"type": "list", "elements": "str", "default": []},
+            "phases": {"type": "list", "elements": "str", "default": []},
             "schemas": {"type": "list", "elements": "str", "default": []},
             "exclude_tables": {"type": "list", "elements": "str", "default": []},
             "waivers": {"type": "list", "elements": "dict", "default": [], "options": waiver},

@@ -28,9 +28,11 @@ options:
     description:
       - V(started) checks the gates and records the start, V(done) and V(failed) record the end.
       - V(present) records nothing but O(facts).
+      - V(joined) makes a ledger on a further landing node, for what the migration puts there. The phases are recorded
+        on the first node only.
     type: str
     default: started
-    choices: [started, done, failed, present]
+    choices: [started, done, failed, present, joined]
   summary:
     description: A small dict that tells what the phase found or did.
     type: dict
@@ -46,6 +48,11 @@ options:
     description: Name of the landing node, for RV(names).
     type: str
     default: n1
+  landing_nodes:
+    description: Names of all landing nodes, for RV(names_of). By default only O(node).
+    type: list
+    elements: str
+    default: []
   schemas:
     description: The schemas of the migration. Empty means all.
     type: list
@@ -109,6 +116,11 @@ names:
   type: dict
   returned: always
   sample: {publication: crossover_shop, slot: crossover_shop_n1, subscription: crossover_shop_n1}
+names_of:
+  description: The same for each of O(landing_nodes).
+  type: dict
+  returned: always
+  sample: {n1: {publication: crossover_shop, slot: crossover_shop_n1, subscription: crossover_shop_n1}}
 facts:
   description: The facts of the ledger.
   type: dict
@@ -196,6 +208,8 @@ def work(runner: Runner) -> Outcome:
     params, state = runner.params, runner.params["state"]
     ledger = Ledger(runner.connect(runner.login()), params["name"])
     outcome = begin(runner, ledger) if state == "started" else Outcome(changed=ledger.exists)
+    if state == "joined" and not runner.check:
+        ledger.create()
     if not runner.check and ledger.exists:
         for key, value in params["facts"].items():
             if value is None:
@@ -210,7 +224,10 @@ def work(runner: Runner) -> Outcome:
             ledger.remove()  # nothing has begun: nothing is left behind
     outcome.changed = False  # the ledger is our own notebook: writing in it changes nothing that the user owns
     outcome.result.update(
-        facts=ledger.facts(), phases=ledger.phases(), names=Names.of(params["name"], params["node"]).as_dict()
+        facts=ledger.facts(),
+        phases=ledger.phases(),
+        names=Names.of(params["name"], params["node"]).as_dict(),
+        names_of={n: Names.of(params["name"], n).as_dict() for n in params["landing_nodes"] or [params["node"]]},
     )
     return outcome
 
@@ -222,11 +239,16 @@ def main() -> None:
             **source_option(),
             "name": {"type": "str", "required": True},
             "phase": {"type": "str", "required": True, "choices": list(PHASES)},
-            "state": {"type": "str", "default": "started", "choices": ["started", "done", "failed", "present"]},
+            "state": {
+                "type": "str",
+                "default": "started",
+                "choices": ["started", "done", "failed", "present", "joined"],
+            },
             "summary": {"type": "dict", "default": {}},
             "reason": {"type": "str"},
             "facts": {"type": "dict", "default": {}},
             "node": {"type": "str", "default": "n1"},
+            "landing_nodes": {"type": "list", "elements": "str", "default": []},
             "schemas": {"type": "list", "elements": "str", "default": []},
             "exclude_tables": {"type": "list", "elements": "str", "default": []},
             "validate_max_age": {"type": "int", "default": 3600},

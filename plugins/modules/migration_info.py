@@ -20,6 +20,11 @@ options:
     description: Name of the landing node, for RV(names).
     type: str
     default: n1
+  landing_nodes:
+    description: Names of all landing nodes, for RV(names_of). By default only O(node).
+    type: list
+    elements: str
+    default: []
   steps:
     description: Return the recorded steps too.
     type: bool
@@ -93,6 +98,17 @@ names:
   type: dict
   returned: always
   sample: {publication: crossover_shop}
+names_of:
+  description: The same for each of O(landing_nodes).
+  type: dict
+  returned: always
+  sample: {n1: {publication: crossover_shop}}
+live:
+  description: The lines of RV(screen) that tell of replication and of long tasks.
+  type: list
+  elements: str
+  returned: always
+  sample: ["  to the node  : flowing, 41/41 tables in sync, 0.0 MiB behind"]
 steps:
   description: The recorded steps, if asked for.
   type: list
@@ -166,6 +182,11 @@ def describe(label: str, link: dict[str, Any]) -> str:
     return f"  {label}: {state}, {link['tables_in_sync']}/{link['tables']} tables in sync{behind}"
 
 
+def names_of(params: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """What each landing node's objects are called."""
+    return {node: Names.of(params["name"], node).as_dict() for node in params["landing_nodes"] or [params["node"]]}
+
+
 def without_node(runner: Runner, problem: CrossoverError) -> Outcome:
     """What the source alone tells."""
     params = runner.params
@@ -192,6 +213,8 @@ def without_node(runner: Runner, problem: CrossoverError) -> Outcome:
             "writable": control.writable if control else "",
             "epoch": control.epoch if control else 0,
             "names": names.as_dict(),
+            "names_of": names_of(params),
+            "live": lines[1:],
             "screen": lines,
             "phases": {},
             "facts": {},
@@ -237,6 +260,8 @@ def with_node(runner: Runner, node: Any) -> Outcome:
             "phases": phases,
             "facts": facts,
             "names": names.as_dict(),
+            "names_of": names_of(params),
+            "live": live,
             "steps": ledger.steps() if params["steps"] else [],
             "links": links,
             "progress": progress,
@@ -253,6 +278,7 @@ def main() -> None:
             **source_option(),
             "name": {"type": "str", "required": True},
             "node": {"type": "str", "default": "n1"},
+            "landing_nodes": {"type": "list", "elements": "str", "default": []},
             "steps": {"type": "bool", "default": False},
             "width": {"type": "int", "default": 80},
         },

@@ -28,11 +28,13 @@ options:
   state:
     description:
       - V(present) copies what is left to be copied.
-      - V(absent) gives up a copy that no subscription has taken over. The holder of its snapshot is ended and its slot
-        is dropped; the rows that it brought stay.
+      - V(absent) gives up a copy that no subscription has taken over, also one that is at work. The holder of its
+        snapshot is ended and its slot is dropped; the rows that it brought stay.
+      - V(started) begins in the background what V(present) does, without waiting for it, so that several nodes are
+        copied to at the same time. Run with V(present) afterwards, which waits for it and goes on where it has failed.
     type: str
     default: present
-    choices: [present, absent]
+    choices: [present, started, absent]
   slot:
     description: Name of the slot that is made on the source.
     type: str
@@ -235,16 +237,14 @@ queries:
   sample: ["COPY shop.orders (id, total) FROM STDIN (FORMAT binary, FREEZE)"]
 """
 
-import time
-from typing import Any
 
 from ansible.module_utils.common.text.formatters import human_to_bytes
 
 from ..module_utils._ansible import Outcome, Runner, run_module, source_option
 from ..module_utils._errors import CrossoverError
 from ..module_utils._migration_control import read as read_control
-from ..module_utils._migration_copy import ALONE, Copy, Wanted
-from ..module_utils._migration_copy_failure import give_up
+from ..module_utils._migration_copy import Copy, Wanted
+from ..module_utils._migration_copy_failure import end_worker, give_up
 from ..module_utils._migration_copy_ledger import CopyLedger
 from ..module_utils._migration_ledger import Ledger
 from ..module_utils._migration_schema import Options
@@ -318,27 +318,11 @@ def present(runner: Runner, migration: str) -> Outcome:
     )
 
 
-def _not_beside_a_copy(node: Any, server: str) -> None:
-    """A copy that runs is not given up under its feet; the session of one that was killed may live for a moment."""
-    until = time.monotonic() + 5
-    while not node.execute(ALONE).fetchone()["mine"]:
-        if time.monotonic() > until:
-            raise CrossoverError(
-                "a copy is at work on this node",
-                code="busy",
-                server=server,
-                untouched="it goes on, and nothing was removed",
-                hint="end that run of crossover.pgedge.replicate or wait for it, then run this again",
-            )
-        time.sleep(0.1)
-
-
 def absent(runner: Runner, migration: str) -> Outcome:
     """Give the copy up."""
     slot, login = runner.params["slot"], runner.login("source")
     source, node = runner.connect(login), runner.connect(runner.login())
-    if not runner.check:
-        _not_beside_a_copy(node, str(runner.login()))
+    worked = not runner.check and end_worker(source, node, runner.login(), slot)
     ledger = CopyLedger(Ledger(node, migration))
     taken = subscription_state(node, runner.params["subscription"]) is not None
     before = {
@@ -346,7 +330,7 @@ def absent(runner: Runner, migration: str) -> Outcome:
         "holder": bool(sessions(source, "snapshot", slot)),
         "copy": ledger.begun() is not None and not taken,
     }
-    changed = any(before.values())
+    changed = worked or any(before.values())
     if changed and not runner.check:
         if taken:
             release(source, slot)
@@ -359,7 +343,7 @@ def absent(runner: Runner, migration: str) -> Outcome:
 def work(runner: Runner) -> Outcome:
     """Present or absent."""
     migration = runner.params["migration"] or runner.login("source").database
-    return (present if runner.params["state"] == "present" else absent)(runner, migration)
+    return (absent if runner.params["state"] == "absent" else present)(runner, migration)
 
 
 def main() -> None:
@@ -368,7 +352,7 @@ def main() -> None:
         {
             **source_option(),
             "migration": {"type": "str"},
-            "state": {"type": "str", "default": "present", "choices": ["present", "absent"]},
+            "state": {"type": "str", "default": "present", "choices": ["present", "started", "absent"]},
             "slot": {"type": "str", "required": True},
             "subscription": {"type": "str", "required": True},
             "schemas": {"type": "list", "elements": "str", "default": []},

@@ -74,13 +74,18 @@ class LiveAction(ActionBase):
     def last(self, found: dict[str, Any]) -> None:
         """See the result of a module that ran in the background."""
 
-    def _background(self, task_vars: dict[str, Any]) -> dict[str, Any]:
+    def start(self, task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Start the module in the background; returns what the wrapper says."""
         before = self._task.async_val
         try:
             self._task.async_val = int(self.limit()) + GRACE  # the wrapper takes its limit from the task
             started: dict[str, Any] = self._execute_module(task_vars=task_vars, wrap_async=True)
         finally:
             self._task.async_val = before
+        return started
+
+    def _background(self, task_vars: dict[str, Any]) -> dict[str, Any]:
+        started = self.start(task_vars)
         if started.get("failed") or not started.get("results_file"):
             return started
         polls = list(POLLS)

@@ -119,6 +119,7 @@ CASES: list[tuple[str, str, str, dict[str, Any], dict[str, Any]]] = [
     ("replication_slots", "blocker", "node", side("node", {"max_replication_slots": "0"}), {}),
     ("wal_senders", "blocker", "source", side("source", wal_senders=20), {}),
     ("wal_senders", "warning", "source", side("source"), {"nodes": 7}),
+    ("copy_cost", "info", "shop", {}, {"nodes": 3}),
     ("logical_workers", "blocker", "node", side("node", logical_workers=8), {}),
     ("logical_workers", "warning", "node", side("node", logical_workers=6), {}),
     ("logical_workers", "blocker", "source", side("source", logical_workers=8), {}),
@@ -393,7 +394,7 @@ def test_every_code_has_a_case() -> None:
             | side("node", extensions={"v": Extension(None, ("1.9", "1.8"))}),
             {},
         ),
-        ("target_not_empty", {"node_objects": ("shop.t",), "phases": frozenset({"assess", "prepare"})}, {}),
+        ("target_not_empty", {"node_objects": ("shop.t",), "node_is_ours": True}, {}),
         (
             "leftover_object",
             side("source", publications={"crossover_shop": False}) | {"phases": frozenset({"prepare", "replicate"})},
