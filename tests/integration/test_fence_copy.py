@@ -171,7 +171,7 @@ def test_an_owner_that_was_left_out(lab: PooledLab) -> None:
     lab.source.sql(f"CREATE ROLE {role}; GRANT {role} TO crossover; GRANT {role} TO {lab.source.owner}", superuser=True)
     try:
         lab.source.sql(f"SELECT lo_from_bytea(900001, 'x'); ALTER LARGE OBJECT 900001 OWNER TO {role}", superuser=True)
-        copy = {"large_objects": "copy", "fence_copy_budget": 2.0}
+        copy: dict[str, Any] = {"large_objects": "copy", "fence_copy_budget": 2.0}
         there = lab.cutover(**copy)
         assert not there["failed"] and f"({role}): what is new there belongs to crossover" in str(there["warnings"])
         assert large(lab.target)[0]["owner"] == "crossover"
