@@ -129,7 +129,7 @@ notes:
   - A table that is rewritten or truncated on the source meanwhile (C(VACUUM FULL), C(CLUSTER), C(TRUNCATE),
     C(ALTER TABLE)) ends the copy, if it was not yet complete; the next run begins anew.
   - If the module runs while another run of it copies on the same node, it waits until that one has ended.
-  - Large objects and unlogged tables are not copied.
+  - Large objects and unlogged tables are not copied; M(crossover.pgedge.cutover) does that, at the fence, where asked.
 seealso:
   - module: crossover.pgedge.schema_sync
   - module: crossover.pgedge.subscription

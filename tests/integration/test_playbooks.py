@@ -67,6 +67,32 @@ def test_a_whole_migration_there_and_back(inventory: Inventory, source_db: Datab
     target_db.sql('INSERT INTO shop."Order" (customer, total) VALUES (1, 1)')
 
 
+def test_what_is_copied_at_the_fence(inventory: Inventory, source_db: Database, target_db: Database) -> None:
+    source_db.as_owner(
+        """CREATE UNLOGGED TABLE shop.session (id int PRIMARY KEY, note text);
+           INSERT INTO shop.session VALUES (1, 'one');
+           SELECT lo_from_bytea(800001, 'large')"""
+    )
+    assert "2 blocker(s) are open" in inventory.play("migrate").failure
+    inventory.set(crossover_large_objects="copy", crossover_unlogged="copy", crossover_fence_copy_budget=1.5)
+    ok(inventory.play("migrate"))
+    assert not target_db.sql("SELECT FROM shop.session")
+    source_db.sql("INSERT INTO shop.session VALUES (2, 'two')")
+    assert "would do: fence_copy" in ok(inventory.play("cutover", "--check", crossover_cutover=source_db.name)).output
+    done = ok(inventory.play("cutover", crossover_cutover=source_db.name))
+    assert "* fence_copy" in done.output
+    assert target_db.sql("SELECT count(*) AS n, lo_get(800001) = 'large' AS same FROM shop.session") == [
+        {"n": 2, "same": True}
+    ]
+    target_db.sql("SELECT lo_put(800001, 0, 'L')")
+    refused = inventory.play("rollback")
+    assert refused.rc != 0 and "GRANT SET ON PARAMETER session_replication_role" in refused.failure, refused.output
+    ok(inventory.play("rollback", crossover_unlogged="skip", crossover_rollback_remove=True))
+    assert source_db.sql("SELECT lo_get(800001) = 'Large' AS same")[0]["same"]
+    assert leftovers(source_db) == leftovers(target_db) == NOTHING
+    assert not target_db.sql("SELECT FROM pg_largeobject_metadata")
+
+
 def test_rollback_before_the_cutover_removes_everything(
     inventory: Inventory, source_db: Database, target_db: Database
 ) -> None:
