@@ -295,12 +295,12 @@ from ..module_utils._errors import CrossoverError
 from ..module_utils._migration_compare import Comparison, Options
 from ..module_utils._migration_compare_barrier import CompareBarrier
 from ..module_utils._migration_compare_ledger import now, recall, remember, scope_of
-from ..module_utils._migration_compare_progress import Progress
 from ..module_utils._migration_compare_report import EQUAL, message, screen
 from ..module_utils._migration_compare_scope import NODE, Wanted
 from ..module_utils._migration_copied import copied_state
 from ..module_utils._migration_ledger import Ledger
 from ..module_utils._migration_names import Names
+from ..module_utils._migration_progress import COMPARE, Progress
 from ..module_utils._migration_turn import take_turn
 
 # option -> the least value that makes sense
@@ -351,7 +351,7 @@ def work(runner: Runner) -> Outcome:
             barrier = CompareBarrier(source, node, names, params["subscription"], params["recheck_timeout"])
             stack.callback(barrier.close)
             follower = barrier.subscriber
-        progress = Progress(node, name, "compare", "rows")
+        progress = Progress(node, name, COMPARE, "rows")
         stack.callback(progress.close)
         result = Comparison(source, node, wanted, barrier, progress, follower).run()
     result = {**result, "state": state}
