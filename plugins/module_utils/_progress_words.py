@@ -103,7 +103,7 @@ def table_line(task: str, table: Mapping[str, Any]) -> str:
     """Word a table that is done: ``copied shop.orders · 1000 rows · 1.2 MiB``."""
     parts = [f"{task} {table['name']}"]
     if table.get("rows") is not None:
-        parts.append(f"{number(table['rows'])} rows")
+        parts.append(f"{number(table['rows'])} row{'' if table['rows'] == 1 else 's'}")
     if table.get("bytes") is not None:
         parts.append(size(table["bytes"]))
     return " · ".join([*parts, *filter(None, [table.get("note")])])

@@ -264,7 +264,8 @@ def with_node(runner: Runner, node: Any) -> Outcome:
     }
     live = [describe("to the node  ", links["forward"]), describe("to the source", links["back"])]
     progress = running(node, params["name"])
-    live += [f"  now: {line(task, params['width'] - 7)}" for task in progress]
+    doing = [f"  now: {line(task, params['width'] - 7)}" for task in progress]
+    live = (live if control else []) + doing
     tasks = [task["task"] for task in progress]
     return Outcome(
         result={
@@ -282,7 +283,7 @@ def with_node(runner: Runner, node: Any) -> Outcome:
             "progress": progress,
             "copied": finished_tables(node, params["name"]) if COPY in tasks else [],
             "finished": {t: done_tables(node, params["name"], t) for t in tasks if t != COPY},
-            "screen": screen(params["name"], phases, facts, control, live if control else [], params["width"]),
+            "screen": screen(params["name"], phases, facts, control, live, params["width"]),
         }
     )
 

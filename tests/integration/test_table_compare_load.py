@@ -221,16 +221,19 @@ def test_progress_is_printed_while_it_compares(source_db, target_db, flowing, le
         seen, lines = [], []
         for text in process.stdout:
             seen.append(text)
-            if text.startswith("[source, target] compare "):
+            if text.startswith("[127.0.0.1] compare "):
                 lines.append(text.strip())
                 holder.rollback()
         out = "".join(seen)
         assert process.wait(60) == 0, out
-    assert lines and "compare 0% · 0/5 tables · 0/" in lines[0], out
+    assert lines and "compare 0% · 0/" in lines[0] and " · 0/5 tables" in lines[0], out
     assert "verdict=equal ran=True" in out
     for secret in (source_db.login["login_password"], target_db.login["login_password"]):
         assert secret not in out
+    for name in ("account", "entry", "hot", "log", "tag"):
+        assert sum(text.startswith(f"[127.0.0.1] compared public.{name} · ") for text in seen) == 1, out
     assert target_db.sql("SELECT FROM crossover.progress") == []
+    assert target_db.sql("SELECT FROM crossover.progress_table") == []
     assert source_db.sql("SELECT FROM crossover.canary WHERE side LIKE 'compare%'") == []
 
 
