@@ -264,9 +264,13 @@ def with_node(runner: Runner, node: Any) -> Outcome:
     }
     live = [describe("to the node  ", links["forward"]), describe("to the source", links["back"])]
     progress = running(node, params["name"])
+    tasks = [task["task"] for task in progress]
+    copied = finished_tables(node, params["name"]) if COPY in tasks else []
+    for task in progress:
+        if task["task"] == COPY:  # what is in the ledger is newer than what was told a second ago
+            task["tables_done"] = max(task["tables_done"], len(copied))
     doing = [f"  now: {line(task, params['width'] - 7)}" for task in progress]
     live = (live if control else []) + doing
-    tasks = [task["task"] for task in progress]
     return Outcome(
         result={
             "exists": ledger.exists,
@@ -281,7 +285,7 @@ def with_node(runner: Runner, node: Any) -> Outcome:
             "steps": ledger.steps() if params["steps"] else [],
             "links": links,
             "progress": progress,
-            "copied": finished_tables(node, params["name"]) if COPY in tasks else [],
+            "copied": copied,
             "finished": {t: done_tables(node, params["name"], t) for t in tasks if t != COPY},
             "screen": screen(params["name"], phases, facts, control, live, params["width"]),
         }
