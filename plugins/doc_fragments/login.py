@@ -138,3 +138,79 @@ options:
         type: bool
         default: true
 """
+
+    NODES = r"""
+options:
+  nodes:
+    description:
+      - The nodes, each with the options that the top level has.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: What the node is called in lines of progress, results and errors.
+        type: str
+        required: true
+      subscription:
+        description: Name of its subscription.
+        type: str
+        required: true
+      slots:
+        description: As O(slots), for this node.
+        type: list
+        elements: str
+      login_host:
+        description: Host of the server. Empty means the local socket.
+        type: str
+        default: ""
+        aliases: [host]
+      login_port:
+        description: Port of the server.
+        type: int
+        default: 5432
+        aliases: [port]
+      login_user:
+        description: The role to log in as.
+        type: str
+        default: postgres
+        aliases: [login]
+      login_password:
+        description: Password of O(nodes[].login_user).
+        type: str
+        default: ""
+      login_unix_socket:
+        description: Directory of the server's local socket.
+        type: str
+        default: ""
+        aliases: [unix_socket]
+      login_db:
+        description: The database to connect to.
+        type: str
+        aliases: [db, database]
+      ssl_mode:
+        description: libpq's C(sslmode).
+        type: str
+        default: prefer
+        choices: [allow, disable, prefer, require, verify-ca, verify-full]
+      ca_cert:
+        description: File with the certificates of trusted authorities.
+        type: str
+        aliases: [ssl_rootcert]
+      ssl_cert:
+        description: File with the client's certificate.
+        type: path
+      ssl_key:
+        description: File with the client's key.
+        type: path
+      connect_params:
+        description: Further libpq connection parameters.
+        type: dict
+        default: {}
+      session_role:
+        description: Switch to this role after the login.
+        type: str
+      trust_input:
+        description: Accepted for compatibility with community.postgresql.
+        type: bool
+        default: true
+"""

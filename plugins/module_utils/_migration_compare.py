@@ -30,6 +30,10 @@ from ._pg_sql import split_name
 _COUNTED = 10_000  # differences of one table; counting on would cost as much again and tell nothing
 
 
+# done, total, tables (done, total), a word, the tables that are done since the last call
+Telling = Callable[[int, int, tuple[int, int], str, list[dict[str, Any]]], None]
+
+
 @dataclass(frozen=True)
 class Options:
     """How to compare."""
@@ -61,11 +65,11 @@ class Comparison:
         node: Login,
         options: Options,
         barrier: Callable[[], None] | None,
-        progress: Callable[[int, int, str], None] | None = None,
+        progress: Telling | None = None,
         follower: str = NODE,
     ) -> None:
         self.source, self.node, self.options = source, node, options
-        self.barrier, self.progress = barrier, progress or (lambda done, total, message: None)
+        self.barrier, self.progress = barrier, progress or (lambda done, total, tables, message, finished: None)
         self.plan = Plan()
         self.tallies: list[Tally] = []
         self.done = self.total = self.finished = 0
@@ -95,7 +99,7 @@ class Comparison:
         with open_session(self.source) as source, open_session(self.node) as node:
             self._make_plan(source, node)
             tables = self._sizes(source)
-            self.progress(0, self.total, f"0/{len(tables)} tables")
+            self.progress(0, self.total, (0, len(tables)), "", [])
             if self.barrier:
                 self.barrier()  # the less is in flight when the snapshots are taken, the less has to be looked at again
             workers = [threading.Thread(target=self._work, daemon=True) for _worker in range(self.options.jobs)]
@@ -251,8 +255,9 @@ class Comparison:
         with self._lock:
             self.done += rows
             self.finished += last
-            message = f"{self.finished}/{len(self.tallies)} tables"
-            self.progress(self.done, max(self.total, self.done), message)
+            over = {"name": tally.unit.name, "rows": tally.rows, "bytes": tally.bytes, "note": tally.verdict}
+            tables = (self.finished, len(self.tallies))
+            self.progress(self.done, max(self.total, self.done), tables, "", [over] if last else [])
 
 
 class _Masks:

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Mapping
 
 from ._migration_compare_report import EQUAL
 from ._migration_ledger import Ledger
 
 FACT = "validate.result"
+_ALONE = "SELECT pg_try_advisory_lock(hashtext('crossover.compare'), hashtext(%s)) AS mine"
 _KEPT = 1000  # tables
 _SWITCHING = ("cutover", "rollback")
 
@@ -28,7 +30,7 @@ def remember(ledger: Ledger, scope: Mapping[str, Any], begun: float, result: Map
     """
     if ledger.exists:
         kept = {**result, "tables": result["tables"][:_KEPT]}
-        ledger.put(FACT, {"at": begun, "scope": dict(scope), "result": kept})
+        ledger.put(FACT, {"at": begun, "ended": now(ledger), "scope": dict(scope), "result": kept})
 
 
 def now(ledger: Ledger) -> float:
@@ -47,3 +49,21 @@ def recall(ledger: Ledger, scope: Mapping[str, Any], max_age: float, state: str)
     if not 0 <= age <= max_age or switching or kept["result"].get("state") != state:
         return None
     return {**kept["result"], "age": round(age, 1)}
+
+
+def attach(ledger: Ledger, scope: Mapping[str, Any], state: str) -> tuple[bool, dict[str, Any] | None]:
+    """Wait until no other comparison of this migration runs here; take what it has found, if it is of the same scope.
+
+    Returns whether there was one, and its result with its age. From then on this session is the one that compares.
+    Where there is no ledger nothing could be taken over, and nobody waits.
+    """
+    if not ledger.exists:
+        return False, None
+    begun, waited = now(ledger), False
+    while not ledger.conn.execute(_ALONE, [ledger.name]).fetchone()["mine"]:
+        waited = True
+        time.sleep(1.0)
+    kept = ledger.facts().get(FACT) if waited else None
+    if not kept or kept.get("ended", 0) < begun or kept["scope"] != dict(scope) or kept["result"].get("state") != state:
+        return waited, None
+    return waited, {**kept["result"], "age": round(now(ledger) - kept["at"], 1)}

@@ -18,7 +18,6 @@ from ._migration_ledger import Ledger
 from ._replication_snapshot import Snapshot
 
 FACT = "copy"
-TASK = "copy"  # in crossover.progress
 
 _DDL = """
 CREATE TABLE IF NOT EXISTS crossover.copy_part (

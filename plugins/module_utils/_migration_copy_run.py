@@ -73,6 +73,11 @@ class Run:
         if self._error:
             raise self._error
 
+    @property
+    def tables_left(self) -> int:
+        """Tables whose rows are not all there."""
+        return len(self._open_tables)
+
     def _tick(self) -> None:
         try:
             if self._error is None:

@@ -52,9 +52,21 @@ CREATE TABLE IF NOT EXISTS crossover.progress (
     done bigint NOT NULL,
     total bigint,
     unit text NOT NULL,
+    tables_done bigint,
+    tables_total bigint,
+    rate double precision,
     message text,
+    pid integer NOT NULL,
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (migration, task));
+CREATE TABLE IF NOT EXISTS crossover.progress_table (
+    migration text NOT NULL,
+    task text NOT NULL,
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name text NOT NULL,
+    rows bigint,
+    bytes bigint,
+    note text);
 """
 
 
@@ -166,17 +178,6 @@ class Ledger:
     def forget(self, key: str) -> None:
         """Remove a fact."""
         self.conn.execute("DELETE FROM crossover.fact WHERE migration_id = %s AND key = %s", [self.need(), key])
-
-    def progress(self) -> list[dict[str, Any]]:
-        """How far the long tasks are that run now: task, done, total, unit, message."""
-        if not self.exists:
-            return []
-        rows = self.conn.execute(
-            """SELECT task, done, total, unit, message FROM crossover.progress
-               WHERE migration = %s AND updated_at > clock_timestamp() - interval '5 minutes' ORDER BY task""",
-            [self.name],
-        )
-        return list(rows)
 
     def step(
         self,

@@ -61,7 +61,7 @@ def screen(
 ) -> list[str]:
     """The status on one screen."""
     if not phases and control is None:
-        return [f"migration {name}: there is none here yet", f"next: {next_step(phases, facts, control)}"]
+        return [f"migration {name}: there is none here yet", *live, f"next: {next_step(phases, facts, control)}"]
     side = control.writable if control else "source"
     epoch = f", epoch {control.epoch}" if control else ""
     lines = [f"migration {name}: the {side} is writable{epoch}", ""]

@@ -30,6 +30,7 @@ from typing import Any
 from ._errors import CrossoverError
 from ._pg_lsn import Lsn
 from ._pg_sql import quote_literal
+from ._progress_words import size
 from ._replication_lag import error_counts, slot_state
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.02  # seconds between two looks; the application may be waiting for us
@@ -79,12 +80,16 @@ WHERE s.subname = %s AND s.subdbid = (SELECT oid FROM pg_database WHERE datname 
 class _Feed:
     """One subscription on its way to a barrier."""
 
-    def __init__(self, slot: str, conn: Any, subscription: str) -> None:
+    def __init__(self, slot: str, conn: Any, subscription: str, node: str = "") -> None:
         self.slot, self.conn, self.subscription = slot, conn, subscription
+        self.name = f"{node}: {subscription}" if node else subscription
+        self.node = node
         row = conn.execute(_FEED, [subscription]).fetchone()
         if row is None:
             raise CrossoverError(
-                f"there is no subscription {subscription}", code="no_subscription", object=subscription
+                f"there is no subscription {self.name}",
+                code="no_subscription",
+                object=subscription,
             )
         self.oid: int = row["oid"]
         self.may_ask: bool = row["may_ask"]
@@ -148,7 +153,7 @@ class _Feed:
             reason = f"has no slot {self.slot} on the publisher"
         if reason:
             raise CrossoverError(
-                f"the barrier cannot be passed: subscription {self.subscription} {reason}",
+                f"the barrier cannot be passed: subscription {self.name} {reason}",
                 code="feed_broken",
                 object=self.subscription,
                 hint="the log of the server that subscribes says why; mend it, then run this again",
@@ -159,6 +164,7 @@ class _Feed:
         state = slot_state(publisher, self.slot) if self.way == "slot" or not self.passed else None
         confirmed = state["confirmed_flush_lsn"] if state else None
         return {
+            **({"node": self.node} if self.node else {}),
             "subscription": self.subscription,
             "slot": self.slot,
             "passed": self.passed,
@@ -166,6 +172,7 @@ class _Feed:
             "proof": self.way or None,
             "applied_lsn": str(self.applied) if self.applied is not None else None,
             "confirmed_flush_lsn": str(confirmed) if confirmed is not None else None,
+            "lag_bytes": state["lag_bytes"] if state else None,
             "tables_not_ready": self.waiting,
         }
 
@@ -194,12 +201,12 @@ class Barrier:
     def wait(
         self,
         conn_publisher: Any,
-        feeds: Sequence[tuple[str, Any, str]],
+        feeds: Sequence[tuple[str, Any, str] | tuple[str, Any, str, str]],
         deadline_seconds: float,
         slots: Sequence[str] = (),
         on_look: Callable[[], None] | None = None,
     ) -> dict[str, Any]:
-        """Wait until every feed (slot, connection to the subscriber, subscription) is past the barrier.
+        """Wait until every feed (slot, connection to the subscriber, subscription, maybe the node) is past it.
 
         Returns the measurements; raises CrossoverError with the last ones when the deadline passes, and at once when a
         subscription cannot arrive (disabled, failing, its slot gone). ``slots`` are further slots whose readers must
@@ -243,14 +250,16 @@ class Barrier:
     def _late(self, found: list[_Feed], late: list[str], publisher: Any, deadline: float) -> CrossoverError:
         last = self._measured(found, publisher)
         open_ = [feed for feed in found if not feed.passed]
+        lags = {id(feed): seen["lag_bytes"] for feed, seen in zip(found, last["subscriptions"])}
         what = "; ".join(
             [
-                f"{feed.subscription}: "
+                f"{feed.name}: "
                 + (
                     f"{feed.waiting} table(s) not ready"
                     if feed.waiting
                     else f"canary {'' if feed.seen else 'not '}seen"
                 )
+                + (f", {size(max(0, lags[id(feed)]))} behind" if lags[id(feed)] is not None else "")
                 for feed in open_
             ]
             + [f"slot {slot}: not confirmed" for slot in late]

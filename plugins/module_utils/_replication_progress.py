@@ -9,6 +9,7 @@ from typing import Any, Mapping
 
 from ._pg_connect import driver
 from ._pg_sql import qualified
+from ._progress_words import size
 from ._replication_lag import subscription_state
 
 Name = tuple[str, str]
@@ -123,6 +124,16 @@ def share(states: Mapping[Name, str], copied: Mapping[Name, int], sizes: Mapping
         # not before every table is in sync
         "percent": 100.0 if states and ready == len(states) else round(min(percent, 99.9), 1),
     }
+
+
+def as_task(measured: Mapping[str, Any]) -> dict[str, Any]:
+    """A measurement in the terms in which progress is told: by bytes where they are known, else by tables."""
+    counts = {"tables_done": measured["tables_ready"], "tables_total": measured["tables_total"]}
+    lag = measured.get("lag_bytes")
+    told = {"task": "sync", "message": "" if lag is None else f"lag {size(max(0, lag))}", "rate": None, **counts}
+    if measured.get("bytes_total"):
+        return {**told, "unit": "bytes", "done": measured["bytes_done"], "total": measured["bytes_total"]}
+    return {**told, "unit": "tables", "done": measured["tables_ready"], "total": measured["tables_total"]}
 
 
 def arrived(conn: Any, oid: int) -> dict[str, int]:

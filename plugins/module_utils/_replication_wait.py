@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Mapping, Protocol
+from typing import Any, Callable, Mapping, Protocol
 
 from ._errors import CrossoverError
+from ._progress_words import size
 from ._replication_lag import slot_state, subscription_state
 from ._replication_last_error import last_error
 from ._replication_progress import Name, measure
@@ -31,13 +32,20 @@ class Waiter(Protocol):
         """What is missing, for the message of a timeout."""
 
 
-def wait(waiter: Waiter, timeout: float, interval: float = 0.25) -> dict[str, Any]:
+def wait(
+    waiter: Waiter,
+    timeout: float,
+    interval: float = 0.25,
+    on_look: Callable[[Mapping[str, Any]], None] | None = None,
+) -> dict[str, Any]:
     """Look until it is met and return the last measurement, which a timeout carries too."""
     until = time.monotonic() + timeout
     while True:
         measured = waiter.look()
         if waiter.met(measured):
             return measured
+        if on_look:
+            on_look(measured)
         if time.monotonic() >= until:
             raise CrossoverError(
                 f"it took longer than {timeout:g} s: {waiter.describe(measured)}",
@@ -125,7 +133,12 @@ class Synced:
     def describe(self, measured: Mapping[str, Any]) -> str:
         """Count what is ready, and name some that are not."""
         text = f"{measured['tables_ready']} of {measured['tables_total']} tables are in sync"
-        return text + (f"; not yet: {', '.join(measured['waiting'][:3])}" if measured["waiting"] else "")
+        text += f"; not yet: {', '.join(measured['waiting'][:3])}" if measured["waiting"] else ""
+        if measured.get("bytes_total"):
+            text += f"; {size(measured['bytes_total'] - measured['bytes_done'])} left to copy"
+        if measured.get("lag_bytes") is not None:
+            text += f"; {size(max(0, measured['lag_bytes']))} behind"
+        return text
 
 
 class Lag:
@@ -160,3 +173,46 @@ class Lag:
     def describe(self, measured: Mapping[str, Any]) -> str:
         """Name the lag and the limit."""
         return f"the lag is {measured['lag_bytes']} bytes, the limit {self.limit}"
+
+
+class Every:
+    """All of several nodes, each with a waiter of its own."""
+
+    def __init__(self, waiters: Mapping[str, Waiter]) -> None:
+        self.waiters = waiters
+
+    def look(self) -> dict[str, Any]:
+        """Measure each; what is broken is told with its node."""
+        nodes: dict[str, Any] = {}
+        for name, waiter in self.waiters.items():
+            try:
+                nodes[name] = waiter.look()
+            except CrossoverError as exc:
+                exc.message = f"{name}: {exc.message}"
+                exc.data["measurement"] = {"nodes": {**nodes, name: exc.data.get("measurement", {})}}
+                raise
+        return {"nodes": nodes, **overall(nodes)}
+
+    def met(self, measured: Mapping[str, Any]) -> bool:
+        """Whether it is met on every node."""
+        return all(waiter.met(measured["nodes"][name]) for name, waiter in self.waiters.items())
+
+    def describe(self, measured: Mapping[str, Any]) -> str:
+        """The nodes that are late, and by how much."""
+        nodes = measured["nodes"]
+        return ". ".join(
+            f"{name}: {waiter.describe(nodes[name])}"
+            for name, waiter in self.waiters.items()
+            if not waiter.met(nodes[name])
+        )
+
+
+def overall(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Sums over all nodes; of the lags the largest."""
+    found: dict[str, Any] = {}
+    for key in ("tables_total", "tables_ready", "bytes_total", "bytes_done"):
+        values = [node[key] for node in nodes.values() if node.get(key) is not None]
+        if values:
+            found[key] = sum(values)
+    lags = [node["lag_bytes"] for node in nodes.values() if node.get("lag_bytes") is not None]
+    return {**found, "lag_bytes": max(lags)} if lags else found

@@ -121,17 +121,27 @@ links:
   returned: always
   sample: {}
 progress:
-  description: How far the long tasks are that run now.
+  description:
+    - How far the long tasks are that run now - V(copy) (M(crossover.pgedge.table_copy)), V(compare)
+      (M(crossover.pgedge.table_compare)) and V(sync) (M(crossover.pgedge.replication_wait)). These are the figures that
+      the tasks themselves print. RV(ignore:rate) is in units a second, over the last half minute.
   type: list
   elements: dict
   returned: always
-  sample: [{"task": "compare", "done": 12000, "total": 48000, "unit": "rows", "message": "3/41 tables"}]
+  sample:
+    - {task: compare, done: 12000, total: 48000, unit: rows, percent: 25, tables_done: 3, tables_total: 41,
+       rate: 3000.0, eta_seconds: 12.0, message: ""}
 copied:
   description: While M(crossover.pgedge.table_copy) runs, the tables that are complete, in that order.
   type: list
   elements: dict
   returned: always
   sample: [{"name": "shop.orders", "bytes": 8192, "rows": 10}]
+finished:
+  description: The same for V(compare) and V(sync), by task, with a word to each table.
+  type: dict
+  returned: always
+  sample: {compare: [{name: shop.orders, rows: 10, bytes: 8192, note: equal}]}
 screen:
   description: All of it on one screen.
   type: list
@@ -145,11 +155,13 @@ from typing import Any
 from ..module_utils._ansible import Outcome, Runner, run_module, source_option
 from ..module_utils._errors import CrossoverError
 from ..module_utils._migration_control import read
-from ..module_utils._migration_copy_ledger import TASK, finished_tables
+from ..module_utils._migration_copy_ledger import finished_tables
 from ..module_utils._migration_ledger import Ledger
 from ..module_utils._migration_names import Names
+from ..module_utils._migration_progress import COPY, done_tables, running
 from ..module_utils._migration_status import screen
 from ..module_utils._pg_sql import qualified
+from ..module_utils._progress_words import line
 from ..module_utils._replication_lag import slot_state, subscription_state
 
 
@@ -221,6 +233,8 @@ def without_node(runner: Runner, problem: CrossoverError) -> Outcome:
             "steps": [],
             "links": {},
             "progress": [],
+            "copied": [],
+            "finished": {},
         },
         warnings=[str(problem)],
     )
@@ -249,8 +263,14 @@ def with_node(runner: Runner, node: Any) -> Outcome:
         "back": look(node, source, names.back_slot, names.back_subscription),
     }
     live = [describe("to the node  ", links["forward"]), describe("to the source", links["back"])]
-    progress = ledger.progress()
-    live += [f"  {p['task']} now: {p['done']}/{p['total']} {p['unit']}, {p['message']}" for p in progress]
+    progress = running(node, params["name"])
+    tasks = [task["task"] for task in progress]
+    copied = finished_tables(node, params["name"]) if COPY in tasks else []
+    for task in progress:
+        if task["task"] == COPY:  # what is in the ledger is newer than what was told a second ago
+            task["tables_done"] = max(task["tables_done"], len(copied))
+    doing = [f"  now: {line(task, params['width'] - 7)}" for task in progress]
+    live = (live if control else []) + doing
     return Outcome(
         result={
             "exists": ledger.exists,
@@ -265,8 +285,9 @@ def with_node(runner: Runner, node: Any) -> Outcome:
             "steps": ledger.steps() if params["steps"] else [],
             "links": links,
             "progress": progress,
-            "copied": finished_tables(node, params["name"]) if any(p["task"] == TASK for p in progress) else [],
-            "screen": screen(params["name"], phases, facts, control, live if control else [], params["width"]),
+            "copied": copied,
+            "finished": {t: done_tables(node, params["name"], t) for t in tasks if t != COPY},
+            "screen": screen(params["name"], phases, facts, control, live, params["width"]),
         }
     )
 

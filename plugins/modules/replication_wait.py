@@ -7,10 +7,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: replication_wait
-short_description: Wait until a subscription is in sync, has caught up, or has passed a barrier
+short_description: Wait until subscriptions are in sync, have caught up, or have passed a barrier
 version_added: "0.1.0"
 description:
-  - Waits for one subscription and shows the progress while it waits.
+  - Waits for one subscription, or for those of several nodes to the same source, and shows the progress while it
+    waits - a line for every table that has come into sync, for every 5 %, and one a minute.
   - A subscription that will never arrive - because it is disabled, fails again and again, cannot reach its publisher or
     has lost its slot - is told at once, with the reason where the server tells it, and not after O(timeout).
 options:
@@ -24,9 +25,13 @@ options:
     required: true
     choices: [synced, barrier, lag]
   subscription:
-    description: Name of the subscription on the server that subscribes.
+    description: Name of the subscription on the server that subscribes. Needed without O(nodes).
     type: str
-    required: true
+  nodes:
+    description:
+      - Wait for all of these nodes, instead of the one that O(login_host) and the like name. A barrier is taken once on
+        O(source), and every node has to pass it. Not with O(direction=back).
+      - Each has the login options of the top level, and nothing is taken from there.
   direction:
     description:
       - V(forward) - the node subscribes and O(source) publishes.
@@ -45,9 +50,17 @@ options:
     type: int
     default: 1048576
   timeout:
-    description: Seconds to wait at most. With V(0) it looks once.
+    description:
+      - Seconds to wait at most. With V(0) it looks once. The failure has the last measurement, and names every node
+        that is late and by how much.
     type: int
     default: 3600
+  migration:
+    description:
+      - Name of the migration in whose ledger on the node the progress of V(synced) is told, for
+        M(crossover.pgedge.migration_info). By default the only one that there is, if there is one.
+    type: str
+    default: ""
   source:
     description:
       - The source, with the same options as the top level has for the node. Needed for V(barrier) and V(lag). For
@@ -56,6 +69,7 @@ options:
 extends_documentation_fragment:
   - crossover.pgedge.login
   - crossover.pgedge.login.source
+  - crossover.pgedge.login.nodes
 attributes:
   check_mode:
     support: full
@@ -98,6 +112,29 @@ EXAMPLES = r"""
       login_password: "{{ source_password }}"
       login_db: shop
     timeout: 60
+
+- name: See that everything has arrived on all nodes
+  crossover.pgedge.replication_wait:
+    condition: barrier
+    nodes:
+      - name: n1
+        subscription: crossover_shop_n1
+        login_host: n1.example.com
+        login_user: crossover
+        login_password: "{{ node_password }}"
+        login_db: shop
+      - name: n2
+        subscription: crossover_shop_n2
+        login_host: n2.example.com
+        login_user: crossover
+        login_password: "{{ node_password }}"
+        login_db: shop
+    source:
+      login_host: db.example.com
+      login_user: crossover
+      login_password: "{{ source_password }}"
+      login_db: shop
+    timeout: 60
 """
 
 RETURN = r"""
@@ -107,7 +144,9 @@ met:
   returned: success
   sample: true
 measurement:
-  description: The last measurement. A failure has it too.
+  description:
+    - The last measurement. A failure has it too. With O(nodes) it has that of each under RV(ignore:nodes), or for
+      V(barrier) an entry for each in RV(ignore:subscriptions).
   type: dict
   returned: always
   sample: {tables_total: 112, tables_ready: 41, bytes_total: 526133493760, bytes_done: 195421011968, percent: 37.1}
@@ -117,13 +156,13 @@ seconds:
   returned: success
   sample: 12.3
 tables:
-  description: The tables of the subscription.
+  description: The tables of the subscription; with O(nodes) of all of them, each table once.
   type: list
   elements: str
   returned: condition is synced
   sample: [public.orders]
 rows:
-  description: Rows in them on the server that subscribes, as its statistics have counted.
+  description: Rows in them on the server that subscribes (or on all nodes), as its statistics have counted.
   type: int
   returned: condition is synced
   sample: 1000000
@@ -135,74 +174,92 @@ bytes:
 """
 
 import time
-from typing import Any
+from contextlib import ExitStack
+from typing import Any, Mapping
 
-from ..module_utils._ansible import Outcome, Runner, run_module, source_option
+from ..module_utils._ansible import Outcome, Runner, login_spec, run_module, source_option
 from ..module_utils._errors import CrossoverError
+from ..module_utils._migration_sync_progress import SyncProgress
+from ..module_utils._pg_connect import Login
 from ..module_utils._pg_sql import qualified
-from ..module_utils._replication_barrier import Barrier
-from ..module_utils._replication_lag import subscription_state
-from ..module_utils._replication_progress import arrived, published_sizes, sizes_by_conninfo
-from ..module_utils._replication_wait import Lag, Synced, wait
+from ..module_utils._replication_progress import arrived
+from ..module_utils._replication_readers import BARRIER, SYNCED, Reader, wait_barrier, wait_for, waiter_for
+
+TEXT = {
+    "synced": "every table of {} is in sync",
+    "barrier": "{} has passed a barrier",
+    "lag": "{} has less than {} bytes to catch up",
+}
 
 
 class Sides:
-    """The two servers, by what they do."""
+    """The publisher and who subscribes to it."""
 
     def __init__(self, runner: Runner) -> None:
-        node = runner.connect(runner.login())
-        source = runner.connect(runner.login("source")) if runner.params["source"] else None
-        forward = runner.params["direction"] == "forward"
+        params = runner.params
+        forward = params["direction"] == "forward"
+        self.logins: dict[str, Login] = {}
+        source = runner.connect(runner.login("source")) if params["source"] else None
+        if params["nodes"]:
+            self.publisher: Any = source
+            self.readers = [self._reader(runner, entry) for entry in params["nodes"]]
+        else:
+            node = runner.connect(runner.login())
+            self.publisher = source if forward else node
+            conn = node if forward else source
+            self.readers = [Reader("", conn, params["subscription"], params["slots"] or ())]
+            self.logins[""] = runner.login()
         self.side = "source" if forward else "node"
-        self.subscriber: Any = node if forward else source
-        self.publisher: Any = source if forward else node
 
+    def _reader(self, runner: Runner, entry: Mapping[str, Any]) -> Reader:
+        name = entry["name"]
+        if name in self.logins:
+            raise CrossoverError(f"nodes names {name} twice", code="bad_value", object=name)
+        login = self.logins[name] = Login.of(entry, name)
+        return Reader(name, runner.connect(login), entry["subscription"], entry["slots"] or ())
 
-def known(sides: Sides, name: str) -> dict[str, Any]:
-    """The subscription as it is now."""
-    state = subscription_state(sides.subscriber, name)
-    if state is None:
-        raise CrossoverError(
-            f"there is no subscription {name}",
-            code="no_subscription",
-            object=name,
-            untouched="nothing was changed",
-            hint="create it first, with crossover.pgedge.subscription",
-        )
-    return state
+    @property
+    def names(self) -> str:
+        """For a sentence."""
+        return ", ".join(r.subscription + (f" on {r.node}" if r.node else "") for r in self.readers)
 
+    def progress(self, stack: ExitStack, migration: str) -> Any:
+        """What tells each node's ledger how far it is."""
+        made = {r.node: SyncProgress(r.conn, self.logins[r.node], migration) for r in self.readers}
+        for each in made.values():
+            stack.callback(each.close)
 
-def waiter_for(sides: Sides, state: dict[str, Any], params: dict[str, Any]) -> Synced | Lag:
-    """The waiter for the condition."""
-    if params["condition"] == "lag":
-        slots = params["slots"] or [state["slot"]]
-        return Lag(sides.publisher, slots, params["max_lag_bytes"], sides.subscriber, state["name"])
-    if sides.publisher is not None:
-        sizes = published_sizes(sides.publisher, state["publications"])
-    else:
-        sizes = sizes_by_conninfo(sides.subscriber, state["name"])
-    return Synced(sides.subscriber, state["name"], sizes, sides.publisher)
+        def tell(measured: Mapping[str, Any]) -> None:
+            for name, each in made.items():
+                each(measured["nodes"][name] if name else measured)
+
+        return tell
 
 
 def in_check_mode(sides: Sides, params: dict[str, Any]) -> Outcome:
     """Tell what would be waited for, without waiting; nothing is wrong with a subscription that is yet to be made."""
-    text = {
-        "synced": "every table of {subscription} is in sync",
-        "barrier": "{subscription} has passed a barrier",
-        "lag": "{subscription} has less than {max_lag_bytes} bytes to catch up",
-    }[params["condition"]].format(**params)
+    text = TEXT[params["condition"]].format(sides.names, params["max_lag_bytes"])
     measured, met = {}, False
-    state = subscription_state(sides.subscriber, params["subscription"])
-    if state is None:
-        text += " (there is no such subscription yet)"
-    elif params["condition"] != "barrier":
-        waiter = waiter_for(sides, state, params)
-        try:
+    try:
+        if params["condition"] == BARRIER:
+            for reader in sides.readers:
+                reader.state()
+        else:
+            waiter = waiter_for(sides.readers, params["condition"], sides.publisher, params["max_lag_bytes"])
             measured = waiter.look()
             met = waiter.met(measured)
-        except CrossoverError as exc:
-            text += f" (now: {exc.message})"
+    except CrossoverError as exc:
+        missing = exc.code == "no_subscription"
+        text += " (there is no such subscription yet)" if missing else f" (now: {exc.message})"
     return Outcome(msg=f"would wait until {text}", result={"met": met, "measurement": measured, "seconds": 0.0})
+
+
+def synced(readers: list[Reader]) -> dict[str, Any]:
+    """What has arrived; tables are those of all nodes, each once."""
+    found = [(reader.state(), reader.conn) for reader in readers]
+    sums = [arrived(conn, state["oid"]) for state, conn in found]
+    names = dict.fromkeys(qualified(t["schema"], t["name"]) for state, _conn in found for t in state["tables"])
+    return {"tables": list(names), **{key: sum(one[key] for one in sums) for key in ("rows", "bytes")}}
 
 
 def work(runner: Runner) -> Outcome:
@@ -212,42 +269,50 @@ def work(runner: Runner) -> Outcome:
     sides = Sides(runner)
     if runner.check:
         return in_check_mode(sides, params)
-    state = known(sides, params["subscription"])
+    condition, timeout = params["condition"], params["timeout"]
     result: dict[str, Any] = {}
-    if params["condition"] == "barrier":
-        feed = (state["slot"], sides.subscriber, state["name"])
-        others = [slot for slot in params["slots"] or [] if slot != state["slot"]]
-        measured = Barrier.take(sides.publisher, sides.side).wait(sides.publisher, [feed], params["timeout"], others)
-    else:
-        measured = wait(waiter_for(sides, state, params), params["timeout"])
-    if params["condition"] == "synced":
-        tables = known(sides, params["subscription"])["tables"]
-        result = {
-            "tables": [qualified(t["schema"], t["name"]) for t in tables],
-            **arrived(sides.subscriber, state["oid"]),
-        }
+    with ExitStack() as stack:
+        if condition == BARRIER:
+            measured = wait_barrier(sides.readers, sides.publisher, sides.side, timeout)
+        else:
+            # a single look is not the one that works
+            told = condition == SYNCED and timeout > 0 and params["direction"] == "forward"
+            tell = sides.progress(stack, params["migration"]) if told else None
+            measured = wait_for(sides.readers, condition, sides.publisher, params["max_lag_bytes"], timeout, tell)
+    if condition == SYNCED:
+        result = synced(sides.readers)
     seconds = round(time.monotonic() - begun, 3)
     return Outcome(result={"met": True, "measurement": measured, "seconds": seconds, "queries": [], **result})
 
 
 def main() -> None:
     """Entry point."""
+    node = {
+        **login_spec(),
+        "name": {"type": "str", "required": True},
+        "subscription": {"type": "str", "required": True},
+        "slots": {"type": "list", "elements": "str"},
+    }
     run_module(
         {
             **source_option(required=False),
             "condition": {"type": "str", "required": True, "choices": ["synced", "barrier", "lag"]},
-            "subscription": {"type": "str", "required": True},
+            "subscription": {"type": "str"},
+            "nodes": {"type": "list", "elements": "dict", "options": node},
             "direction": {"type": "str", "default": "forward", "choices": ["forward", "back"]},
             "slots": {"type": "list", "elements": "str"},
             "max_lag_bytes": {"type": "int", "default": 1048576},
             "timeout": {"type": "int", "default": 3600},
+            "migration": {"type": "str", "default": ""},
         },
         work,
         required_if=[
             ("condition", "barrier", ["source"]),
             ("condition", "lag", ["source"]),
-            ("direction", "back", ["source"]),
+            ("direction", "back", ["source", "subscription"]),
         ],
+        required_one_of=[("subscription", "nodes")],
+        mutually_exclusive=[("subscription", "nodes"), ("slots", "nodes")],
     )
 
 

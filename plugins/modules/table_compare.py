@@ -106,7 +106,7 @@ options:
     description:
       - A comparison of the same scope that the ledger remembers is returned instead of a new one if it said V(equal),
         began no longer ago than this, in seconds, and no tables were copied and no sides switched since.
-      - V(0) compares in any case.
+      - V(0) compares in any case, but for RV(attached).
     type: int
     default: 0
   fail_on_difference:
@@ -129,6 +129,7 @@ attributes:
 notes:
   - Reads only, but for what is in schema C(crossover), a canary row on the side that publishes, and progress and result
     in the ledger on the node.
+  - One comparison at a time works on a migration. A second one shows the progress of the first and waits for it.
   - The login needs SELECT on every table, and C(BYPASSRLS) where row-level security would hide rows. A table that
     cannot be read is never taken for equal.
 author:
@@ -189,6 +190,13 @@ ran:
   type: bool
   returned: always
   sample: true
+attached:
+  description:
+    - Whether another comparison of the migration was running, and this one waited for it. If that one had the same
+      scope, its result is returned.
+  type: bool
+  returned: always
+  sample: false
 age:
   description: How long ago the comparison began, in seconds; V(0) if it ran now.
   type: float
@@ -294,13 +302,13 @@ from ..module_utils._ansible import Outcome, Runner, run_module, source_option
 from ..module_utils._errors import CrossoverError
 from ..module_utils._migration_compare import Comparison, Options
 from ..module_utils._migration_compare_barrier import CompareBarrier
-from ..module_utils._migration_compare_ledger import now, recall, remember, scope_of
-from ..module_utils._migration_compare_progress import Progress
+from ..module_utils._migration_compare_ledger import attach, now, recall, remember, scope_of
 from ..module_utils._migration_compare_report import EQUAL, message, screen
 from ..module_utils._migration_compare_scope import NODE, Wanted
 from ..module_utils._migration_copied import copied_state
 from ..module_utils._migration_ledger import Ledger
 from ..module_utils._migration_names import Names
+from ..module_utils._migration_progress import COMPARE, Progress
 from ..module_utils._migration_turn import take_turn
 
 # option -> the least value that makes sense
@@ -336,13 +344,16 @@ def work(runner: Runner) -> Outcome:
     state = copied_state(runner.connect(source), ledger.conn, name, params["landing_node"])
     if last := recall(ledger, scope, params["max_age"], state):
         text = f"{message(last)}; compared {last['age']:.0f} s ago"
-        return Outcome(msg=text, result={**last, "ran": False, "screen": screen(last)})
+        return Outcome(msg=text, result={**last, "ran": False, "attached": False, "screen": screen(last)})
     if runner.check:
         listed = Comparison(source, node, wanted, None).listed()
         text = f"would compare {listed['totals']['tables']} table(s), about {listed['totals']['rows']} rows"
-        listed = {**listed, "ran": False, "age": 0.0, "state": state, "screen": screen(listed)}
+        listed = {**listed, "ran": False, "attached": False, "age": 0.0, "state": state, "screen": screen(listed)}
         return Outcome(msg=text, result=listed)
     take_turn(ledger.conn, name, "compare", shared=True)
+    attached, last = attach(ledger, scope, state)
+    if last:
+        return told(params, last, ran=False, attached=True)
     begun = now(ledger)
     with ExitStack() as stack:
         barrier, follower = None, NODE
@@ -351,15 +362,20 @@ def work(runner: Runner) -> Outcome:
             barrier = CompareBarrier(source, node, names, params["subscription"], params["recheck_timeout"])
             stack.callback(barrier.close)
             follower = barrier.subscriber
-        progress = Progress(node, name, "compare", "rows")
+        progress = Progress(node, name, COMPARE, "rows")
         stack.callback(progress.close)
         result = Comparison(source, node, wanted, barrier, progress, follower).run()
     result = {**result, "state": state}
     remember(ledger, scope, begun, result)
+    return told(params, {**result, "age": 0.0}, ran=True, attached=attached)
+
+
+def told(params: dict[str, Any], result: dict[str, Any], ran: bool, attached: bool) -> Outcome:
+    """What was found now, by this run or by the one that it has waited for."""
     return Outcome(
-        msg=message(result),
+        msg=message(result) + ("" if ran else f"; compared by another run, begun {result['age']:.0f} s ago"),
         failed=params["fail_on_difference"] and result["verdict"] != EQUAL,
-        result={**result, "ran": True, "age": 0.0, "screen": screen(result)},
+        result={**result, "ran": ran, "attached": attached, "screen": screen(result)},
     )
 
 

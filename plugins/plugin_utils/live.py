@@ -10,24 +10,54 @@ by the task: core skips C(async:) tasks in check mode), and what it works on is 
 from __future__ import annotations
 
 import time
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Mapping, Sequence
 
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.crossover.pgedge.plugins.module_utils._ansible import LOGIN_OPTIONS
+from ansible_collections.crossover.pgedge.plugins.module_utils._progress_words import (
+    STEP,
+    WIDTH,
+    duration,
+    figures,
+    line,
+    table_line,
+)
 
-QUIET = 60.0  # seconds after which a line comes even if nothing has changed
+QUIET = 45.0  # seconds after which a line is due even if nothing has changed: with a pause and a look, once a minute
 POLLS = (2.0, 3.0, 5.0, 8.0, 10.0)  # seconds between two looks: each is a module of its own
 GRACE = 120  # seconds that the wrapper grants the module beyond its own timeout
 # what the wrapper adds to the module's result
 _WRAPPER = ("ansible_job_id", "started", "finished", "results_file", "erased", "child_tracebacks")
 
 
+@dataclass
+class Seen:
+    """What one look has found of one node. ``key``: the line is printed when it, or a table, is new."""
+
+    side: str
+    text: str
+    key: Any
+    done: Sequence[Mapping[str, Any]] = ()  # all tables that are done
+    row: Mapping[str, Any] = field(default_factory=dict)  # the figures behind it
+
+
+def seen_of(side: str, row: Mapping[str, Any], done: Sequence[Mapping[str, Any]] = ()) -> Seen:
+    """Word a task's figures."""
+    seen = figures(row)
+    return Seen(side, line(seen, WIDTH - len(side) - 3), seen["percent"] // STEP, done, seen)
+
+
 class LiveAction(ActionBase):
-    """An action plugin of the same name as its module. Say how to look, and how to word what was seen."""
+    """An action plugin of the same name as its module. Say how to look; what is new is printed."""
 
     TRANSFERS_FILES = False
     _supports_check_mode = True
     _supports_async = False
+    task = ""  # what is done: the word in the ledger
+    table_word = ""  # what a table is that is done
 
     def limit(self) -> float:
         """Seconds that the module may take by itself."""
@@ -37,42 +67,64 @@ class LiveAction(ActionBase):
         """Try without the background, for what may be over at once; None: start it."""
         return None
 
-    def look(self, task_vars: dict[str, Any]) -> Any:
-        """See how far it is. Nothing fails for it: return None when it cannot be seen."""
+    def look(self, task_vars: dict[str, Any]) -> list[Seen]:
+        """See how far it is. Nothing fails for it: nothing is returned when it cannot be seen."""
         raise NotImplementedError
 
-    def word(self, seen: Any) -> tuple[str, Any]:
-        """Return the line, and what makes it worth a line: it is printed when that has changed."""
-        raise NotImplementedError
+    def last(self, found: dict[str, Any]) -> None:
+        """See the result of a module that ran in the background."""
 
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Run the module and print its progress."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         task_vars = task_vars or {}
-        self._printed: Any = None
-        self._printed_at = 0.0
+        self.side = self._node(task_vars)
+        self._printed: dict[str, Any] = {}
+        self._told: set[tuple[str, str]] = set()
+        self._begun = self._printed_at = time.monotonic()
         if self._task.check_mode:
             found = self._execute_module(task_vars=task_vars)
         else:
             found = self.first(task_vars) or self._background(task_vars)
         return {**result, **found}
 
-    def show(self, seen: Any) -> None:
-        """Print the line if it says something new, or if nothing was said for long."""
-        if seen is None or self._task.no_log:
-            return
-        text, key = self.word(seen)
-        if key != self._printed or time.monotonic() - self._printed_at > QUIET:
-            self._printed, self._printed_at = key, time.monotonic()
-            self.say(text)
+    def _node(self, task_vars: dict[str, Any]) -> str:
+        """The node as lines name it: that of the phase, or where the module logs in."""
+        args = self._task.args
+        try:
+            name = args.get("landing_node") or self._templar.template(task_vars.get("crossover_landing_node") or "")
+        except AnsibleError:
+            name = ""
+        return str(name or args.get("login_host") or args.get("host") or "node")
 
-    @staticmethod
-    def say(text: str) -> None:
+    # -- printing --------------------------------------------------------------------------------------------------
+
+    def show(self, found: Sequence[Seen]) -> None:
+        """Print what is new; if nothing was said for long, print what there is."""
+        due = time.monotonic() - self._printed_at > QUIET
+        for seen in found:
+            new = self.tables(seen.side, seen.done)
+            if new or due or self._printed.get(seen.side) != seen.key:
+                self._printed[seen.side] = seen.key
+                self.say(f"[{seen.side}] {seen.text}")
+        if due and not found:
+            self.say(f"[{self.side}] {self.task} · {duration(time.monotonic() - self._begun)} so far, no figures now")
+
+    def tables(self, side: str, done: Sequence[Mapping[str, Any]]) -> bool:
+        """Print the tables that are done since the last look."""
+        new = [table for table in done if (side, table["name"]) not in self._told]
+        for table in new:
+            self._told.add((side, table["name"]))
+            self.say(f"[{side}] {table_line(self.table_word, table)}")
+        return bool(new)
+
+    def say(self, text: str) -> None:
         """Print a line."""
-        Display().display(text)
+        if not self._task.no_log:
+            self._printed_at = time.monotonic()
+            Display().display(text)
 
-    def last(self, found: dict[str, Any]) -> None:
-        """See the result of a module that ran in the background."""
+    # -- running ---------------------------------------------------------------------------------------------------
 
     def start(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Start the module in the background; returns what the wrapper says."""
@@ -90,15 +142,17 @@ class LiveAction(ActionBase):
             return started
         polls = list(POLLS)
         while True:
-            self.show(self.look(task_vars))
+            found = self.look(task_vars)
+            self.show(found)
             status = self._status(started, "status", task_vars)
             if status.get("finished"):
                 break
-            time.sleep(polls.pop(0) if len(polls) > 1 else polls[0])
+            longest = polls.pop(0) if len(polls) > 1 else polls[0]
+            time.sleep(min([longest, *(_to_next_step(seen.row, longest) for seen in found)]))
         self._status(started, "cleanup", task_vars)
-        found = {key: value for key, value in status.items() if key not in _WRAPPER}
-        self.last(found)
-        return found
+        result = {key: value for key, value in status.items() if key not in _WRAPPER}
+        self.last(result)
+        return result
 
     def _status(self, started: dict[str, Any], mode: str, task_vars: dict[str, Any]) -> dict[str, Any]:
         # where the wrapper says it writes: what ~ means to core here can differ from what it meant to the wrapper
@@ -111,21 +165,35 @@ class LiveAction(ActionBase):
         return found
 
 
-def size(count: float) -> str:
-    """Word a number of bytes: 182 GiB, 1.2 MiB."""
-    value, unit = float(count), "B"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if value < 1024:
-            break
-        value, unit = value / 1024, larger
-    return f"{value:.0f} {unit}" if value >= 100 or unit == "B" else f"{value:.1f} {unit}"
+class LedgerAction(LiveAction):
+    """A module that tells the ledger how far it is: whoever looks sees the same, also while another run works."""
+
+    def migration(self) -> str:
+        """The migration's name: by default that of the source's database."""
+        args, source = self._task.args, self._task.args.get("source") or {}
+        given = args.get("migration") or args.get("name")
+        return str(given or source.get("login_db") or source.get("db") or source.get("database") or "postgres")
+
+    def look(self, task_vars: dict[str, Any]) -> list[Seen]:
+        """Read what the module writes into the ledger."""
+        args = self._task.args
+        logins = {name: args[name] for name in args if name in LOGIN_NAMES or name == "source"}
+        found = self._execute_module(
+            module_name="crossover.pgedge.migration_info",
+            module_args={**logins, "name": self.migration()},
+            task_vars=task_vars,
+        )
+        row = next((row for row in found.get("progress") or [] if row["task"] == self.task), None)
+        done = found.get("copied") if self.task == "copy" else (found.get("finished") or {}).get(self.task)
+        return [seen_of(self.side, row, done or [])] if row else []
 
 
-def duration(seconds: float) -> str:
-    """Word a time: 45s, 24m, 3h10m."""
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m"
-    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+LOGIN_NAMES = {*LOGIN_OPTIONS, *(alias for option in LOGIN_OPTIONS.values() for alias in option.get("aliases", ()))}
+
+
+def _to_next_step(row: Mapping[str, Any], longest: float) -> float:
+    """Seconds until the next per cent that are worth a line, as it goes now; never a look right after the last."""
+    if not row.get("rate") or not row.get("total"):
+        return longest
+    step = row["total"] * STEP / 100
+    return float(max(POLLS[0], (step - row["done"] % step) / row["rate"]))

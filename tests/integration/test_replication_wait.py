@@ -218,11 +218,11 @@ def test_progress_is_printed_while_it_waits(pair, tmp_path):
         holder.autocommit = False
         holder.execute("LOCK TABLE public.t IN SHARE MODE")
         pair.subscribe()
-        process = start_playbook(tmp_path, pair, [task(pair), shown], "-vvv")
+        process = start_playbook(tmp_path, pair, [task(pair), shown], "-vvv", "-e", "crossover_landing_node=n7")
         seen, lines = [], []
         for text in process.stdout:
             seen.append(text)
-            if text.startswith("[target] sync "):
+            if text.startswith("[n7] "):
                 lines.append(text.strip())
                 if len(lines) == 1:  # it is waiting now, and says so: let it go on
                     assert process.poll() is None
@@ -230,7 +230,8 @@ def test_progress_is_printed_while_it_waits(pair, tmp_path):
         out = "".join(seen)
         assert process.wait(30) == 0, out
     assert len(lines) >= 2 and "3/4 tables" in lines[0] and "lag " in lines[0], out
-    assert "sync 100% · 4/4 tables" in lines[-1]
+    assert "[n7] in sync public.t" in lines and lines[-1].startswith("[n7] sync 100% · "), lines
+    assert "4/4 tables" in lines[-1] and all(len(text) <= 80 for text in lines), lines
     assert "met=True rows=5001 changed=False" in out
     for secret in (pair.source.login["login_password"], pair.node.login["login_password"]):
         assert secret not in out

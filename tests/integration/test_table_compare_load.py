@@ -221,16 +221,19 @@ def test_progress_is_printed_while_it_compares(source_db, target_db, flowing, le
         seen, lines = [], []
         for text in process.stdout:
             seen.append(text)
-            if text.startswith("[source, target] compare "):
+            if text.startswith("[127.0.0.1] compare "):
                 lines.append(text.strip())
                 holder.rollback()
         out = "".join(seen)
         assert process.wait(60) == 0, out
-    assert lines and "compare 0% · 0/5 tables · 0/" in lines[0], out
+    assert lines and "compare 0% · 0/" in lines[0] and " · 0/5 tables" in lines[0], out
     assert "verdict=equal ran=True" in out
     for secret in (source_db.login["login_password"], target_db.login["login_password"]):
         assert secret not in out
+    for name in ("account", "entry", "hot", "log", "tag"):
+        assert sum(text.startswith(f"[127.0.0.1] compared public.{name} · ") for text in seen) == 1, out
     assert target_db.sql("SELECT FROM crossover.progress") == []
+    assert target_db.sql("SELECT FROM crossover.progress_table") == []
     assert source_db.sql("SELECT FROM crossover.canary WHERE side LIKE 'compare%'") == []
 
 
@@ -253,6 +256,52 @@ def test_fresh_result_stands_until_something_happens(compare, source_db, ledger,
     ledger.begin("replicate")
     ledger.end("replicate", "done", {})
     assert not compare(name="load", max_age=3600)["ran"], "it was run again and copied nothing"
+
+
+def test_a_second_comparison_waits_for_the_first_and_takes_its_result(source_db, target_db, flowing, ledger):
+    from support.collection import module_result, start_module
+
+    args = {**target_db.login, "source": source_db.login, "subscription": flowing, "name": "load"}
+    lock = "classid = hashtext('crossover.compare')::bit(32)::int8::oid"
+    busy = f"SELECT FROM pg_locks WHERE locktype = 'advisory' AND {lock}"
+
+    def ended(process):
+        return module_result("table_compare", *process.communicate(timeout=60))
+
+    def begin(**more):
+        """One that is at work, and a second one that waits for it."""
+        first = start_module("table_compare", args)
+        until = time.monotonic() + 30
+        while not target_db.sql(busy):
+            assert time.monotonic() < until and first.poll() is None
+            time.sleep(0.05)
+        second = start_module("table_compare", {**args, **more})
+        time.sleep(2)
+        assert first.poll() is None and second.poll() is None
+        return first, second
+
+    with target_db.connect() as holder:
+        holder.execute("BEGIN; LOCK TABLE log IN SHARE MODE")  # apply waits, and with it the barrier
+        source_db.sql("INSERT INTO log VALUES (now(), 'waits')")
+        first, second = begin()
+        rows = target_db.sql("SELECT task FROM crossover.progress")
+        assert rows == [{"task": "compare"}], "one comparison, and its progress is not swept away"
+        holder.rollback()
+        one, two = ended(first), ended(second)
+    assert one["ran"] and not one["attached"] and one["verdict"] == "equal", one
+    assert not two["ran"] and two["attached"] and two["tables"] == one["tables"] and two["age"] > 2, two
+    assert "compared by another run" in two["msg"]
+
+    # the first one is killed, and would have been of another scope: the second one compares
+    with target_db.connect() as holder:
+        holder.execute("BEGIN; LOCK TABLE log IN SHARE MODE")
+        source_db.sql("INSERT INTO log VALUES (now(), 'waits')")
+        first, second = begin(mode="exact")
+        first.kill()
+        first.communicate()
+        holder.rollback()
+        result = ended(second)
+    assert result["ran"] and result["attached"] and result["verdict"] == "equal", result
 
 
 def test_result_that_is_not_equal_never_stands(compare, target_db, ledger):

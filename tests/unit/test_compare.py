@@ -9,7 +9,6 @@ import dataclasses
 import re
 
 import pytest
-from ansible_collections.crossover.pgedge.plugins.action.table_compare import line
 from ansible_collections.crossover.pgedge.plugins.module_utils import _migration_compare_hash as hashing
 from ansible_collections.crossover.pgedge.plugins.module_utils._migration_compare_columns import Column
 from ansible_collections.crossover.pgedge.plugins.module_utils._migration_compare_drill import differing_keys, unequal
@@ -24,6 +23,7 @@ from ansible_collections.crossover.pgedge.plugins.module_utils._migration_compar
 from ansible_collections.crossover.pgedge.plugins.module_utils._migration_compare_sql import Region, SideSql
 from ansible_collections.crossover.pgedge.plugins.module_utils._migration_gates import Known, failures
 from ansible_collections.crossover.pgedge.plugins.module_utils._pg_catalog import Table
+from ansible_collections.crossover.pgedge.plugins.module_utils._progress_words import line
 
 
 def column(name, type_, base, leaves=None):
@@ -270,9 +270,10 @@ def test_screen_fits():
 
 
 def test_progress_line():
-    shown = line({"done": 1200, "total": 4800, "message": "3/41 tables"}, 600.0)
-    assert shown == "[source, target] compare 25% · 3/41 tables · 1200/4800 rows · 600 rows/s · ETA 6s"
-    assert line({"done": 0, "total": 0, "message": None}, None) == "[source, target] compare 0% · 0/0 rows"
+    seen = {"task": "compare", "done": 1200, "total": 4800, "unit": "rows", "tables_done": 3, "tables_total": 41}
+    assert line({**seen, "rate": 600.0}) == "compare 25% · 1200/4800 rows · 3/41 tables · 600 rows/s · ETA 6s"
+    assert line({**seen, "done": 9_000_000, "total": 0}) == "compare 99% · 9.0M/9.0M rows · 3/41 tables"
+    assert line({"task": "compare", "done": 0, "total": 0, "unit": "rows"}) == "compare 0% · 0/0 rows"
 
 
 @pytest.mark.parametrize("age, met", [(0, True), (3000, True), (3600, False)])

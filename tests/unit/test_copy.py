@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ansible_collections.crossover.pgedge.plugins.action.table_copy import line, table_line
 from ansible_collections.crossover.pgedge.plugins.module_utils._migration_copy_plan import (
     MIB,
     CopyTable,
@@ -16,6 +15,7 @@ from ansible_collections.crossover.pgedge.plugins.module_utils._migration_copy_p
     split,
 )
 from ansible_collections.crossover.pgedge.plugins.module_utils._pg_catalog import Table
+from ansible_collections.crossover.pgedge.plugins.module_utils._progress_words import line, table_line
 from ansible_collections.crossover.pgedge.plugins.module_utils._replication_snapshot import session_name
 
 
@@ -67,7 +67,13 @@ def test_a_session_is_told_from_another_by_its_name() -> None:
 
 
 def test_progress_lines() -> None:
-    seen = {"done": 37 * MIB, "total": 100 * MIB, "message": "4/9 parts, 1/8 indexes and constraints"}
-    assert line(seen) == "[node] copy 37% · 37.0 MiB/100 MiB · 4/9 parts, 1/8 indexes and constraints"
-    assert line({"done": 0, "total": 0, "message": None}) == "[node] copy 0% · 0 B/0 B"
-    assert table_line({"name": "a.b", "rows": 3, "bytes": 8192}) == "[node] copied a.b · 3 rows · 8.0 KiB"
+    seen = {
+        "task": "copy", "done": 37 * MIB, "total": 100 * MIB, "unit": "bytes", "tables_done": 4, "tables_total": 9,
+        "rate": MIB, "message": "1/8 indexes, keys",
+    }  # fmt: skip
+    text = "copy 37% · 37.0/100 MiB · 4/9 tables · 1.0 MiB/s · ETA 1m"
+    assert line(seen) == f"{text} · 1/8 indexes, keys"
+    assert line(seen, 70) == text, "the message only where there is room"
+    assert line({**seen, "done": 100 * MIB}, 60) == "copy 99% · 100/100 MiB · 4/9 tables · 1.0 MiB/s", "not all tables"
+    assert table_line("copied", {"name": "a.b", "rows": 3, "bytes": 8192}) == "copied a.b · 3 rows · 8.0 KiB"
+    assert table_line("compared", {"name": "a.b", "rows": 3, "note": "equal"}) == "compared a.b · 3 rows · equal"

@@ -8,13 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.crossover.pgedge.plugins.action.replication_wait import line
 from ansible_collections.crossover.pgedge.plugins.module_utils import _replication_slot as slots
 from ansible_collections.crossover.pgedge.plugins.module_utils._errors import CrossoverError
+from ansible_collections.crossover.pgedge.plugins.module_utils._progress_words import duration, line, number, size
 from ansible_collections.crossover.pgedge.plugins.module_utils._replication_apply import check_input, hide, ignored
 from ansible_collections.crossover.pgedge.plugins.module_utils._replication_last_error import find
-from ansible_collections.crossover.pgedge.plugins.module_utils._replication_progress import share
-from ansible_collections.crossover.pgedge.plugins.plugin_utils.live import duration, size
+from ansible_collections.crossover.pgedge.plugins.module_utils._replication_progress import as_task, share
 
 SLOT = {"name": "s", "type": "logical", "plugin": "pgoutput", "database": "d", "two_phase": False, "failover": False}
 
@@ -89,11 +88,11 @@ def test_the_last_error_in_a_log() -> None:
 def test_lines() -> None:
     gib = 1024**3
     seen = {"percent": 37.4, "tables_ready": 41, "tables_total": 112, "bytes_done": 182 * gib, "bytes_total": 490 * gib}
-    assert line("target", {**seen, "lag_bytes": 1258291}, 210 * 1024**2) == (
-        "[target] sync 37% · 41/112 tables · 182/490 GiB · 210 MiB/s · ETA 25m · lag 1.2 MiB"
-    )
-    assert line("target", {**seen, "bytes_done": 100}, None) == "[target] sync 37% · 41/112 tables · 100 B/490 GiB"
-    assert line("source", {"lag_bytes": -5}, None) == "[source] lag 0 B"
+    row = {**as_task({**seen, "lag_bytes": 1258291}), "rate": 210 * 1024**2}
+    assert line(row, 90) == "sync 37% · 182/490 GiB · 41/112 tables · 210 MiB/s · ETA 25m · lag 1.2 MiB"
+    assert line(as_task({**seen, "bytes_done": 100})) == "sync 0% · 100 B/490 GiB · 41/112 tables"
+    assert line(as_task({"tables_ready": 1, "tables_total": 3})) == "sync 33% · 1/3 tables"
+    assert [number(n) for n in (0, 9999, 12345, 350_000_000, 10**15)] == ["0", "9999", "12.3k", "350M", "1000T"]
     assert [size(n) for n in (0, 1023, 1024, 10**15)] == ["0 B", "1023 B", "1.0 KiB", "909 TiB"]
     assert [duration(n) for n in (0, 59, 60, 3599, 3660)] == ["0s", "59s", "1m", "59m", "1h01m"]
 
