@@ -20,7 +20,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +27,14 @@ TOP = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TOP / "tests"), str(TOP / "demo")]
 
 from bench import machine
-from copy_data import DATABASE, described, in_parallel, make, run, sizes
+from copy_data import DATABASE, described, make, run, sizes
+from copy_limit import bare_copy
 from support.cluster import Cluster, wheel_bindir
 from support.collection import collections_path, module_result, start_module
 
 sys.path.insert(0, str(collections_path()))
-from ansible_collections.crossover.pgedge.plugins.module_utils._migration_copy_plan import part_size, plan, read
+from ansible_collections.crossover.pgedge.plugins.module_utils._migration_copy_plan import part_size
 from ansible_collections.crossover.pgedge.plugins.module_utils._migration_ledger import Ledger
-from ansible_collections.crossover.pgedge.plugins.module_utils._pg_catalog import Scope
 
 OUT = TOP / "build" / "bench"
 JOBS = int(os.environ.get("JOBS") or max(2, os.cpu_count() or 2))
@@ -43,7 +42,7 @@ SETTINGS = {
     "shared_buffers": "512MB", "maintenance_work_mem": "256MB", "max_wal_size": "8GB", "checkpoint_timeout": "15min",
     "max_sync_workers_per_subscription": str(JOBS),
 }  # fmt: skip
-NAME = "bench"
+LOT = 32 << 20  # bytes
 
 
 class Stopped(Exception):
@@ -186,7 +185,7 @@ class Bench:
         base = Path(tempfile.mkdtemp(prefix="cx-pgcopydb-"))
         try:
             environment = {**os.environ, "PATH": f"{self.node.bindir}{os.pathsep}{os.environ['PATH']}"}
-            environment["PGPASSFILE"] = str(self._passfile(base))
+            environment["PGPASSFILE"] = str(self.passfile(base))
             command = ["pgcopydb", "clone", "--dir", str(base / "work"), "--table-jobs", str(JOBS)]
             command += ["--index-jobs", str(JOBS), "--split-tables-larger-than", str(part)]
             for option, side in (("--source", self.source), ("--target", self.node)):
@@ -200,69 +199,17 @@ class Bench:
         return {"version": version.splitlines()[0].split()[-1] if version else ""}
 
     def limit(self) -> dict[str, Any]:
-        """A bare COPY | COPY by psql, in as many pieces and at a time as ours; then the same indexes, then ANALYZE."""
+        """A bare COPY | COPY by psql, in the same pieces, as many at a time; the same indexes; then ANALYZE."""
         self.schema("roles", "pre_data")
-        with self.source.connect(DATABASE) as source, self.node.connect(DATABASE) as node:
-            found = read(source, node, Scope())
-        known = {t.table.oid: t for t in found}
-        work = plan(found, part_size(sum(t.bytes for t in found), JOBS))
         base = Path(tempfile.mkdtemp(prefix="cx-limit-"))
         try:
-            env = {**os.environ, "PGPASSFILE": str(self._passfile(base)), "PGHOST": "127.0.0.1", "PGUSER": "postgres"}
-
-            def one(part: Any) -> None:
-                table = known[part.table]
-                read_sql = table.reading(part).replace("FORMAT binary", "FORMAT text")
-                psql = [str(self.node.bindir / "psql"), "-X", "-q", "-d", DATABASE, "-v", "ON_ERROR_STOP=1"]
-                with subprocess.Popen([*psql, "-p", str(self.source.port), "-c", read_sql],
-                                      stdout=subprocess.PIPE, env=env) as out:  # fmt: skip
-                    write = [*psql, "-p", str(self.node.port), "-c", f"COPY {table.name} FROM STDIN"]
-                    subprocess.run(write, stdin=out.stdout, env=env, check=True)
-                    if out.wait():
-                        raise Stopped("psql could not read")
-
-            copied = self._copy_and_index(work, known, one)
+            return {"copy_seconds": round(bare_copy(self.source, self.node, self.passfile(base), JOBS), 2)}
+        except subprocess.CalledProcessError as exc:
+            raise Stopped("psql failed") from exc
         finally:
             shutil.rmtree(base, ignore_errors=True)
-        names = [t.name for t in found]
-        in_parallel(self.node, [f"ANALYZE {', '.join(names[n::JOBS])}" for n in range(JOBS)], JOBS)
-        return {"copy_seconds": round(copied, 2)}
 
-    def _copy_and_index(self, work: list[Any], known: dict[int, Any], one: Callable[[Any], None]) -> float:
-        """The parts, and each table's key and then its other indexes once its last part is there: one pool for all.
-        Returns the seconds until the last row was there."""
-        rows = run(
-            self.source,
-            """SELECT indrelid::int8 AS oid, indisprimary AS key, CASE WHEN indisprimary
-                      THEN format('ALTER TABLE %s ADD PRIMARY KEY (id)', indrelid::regclass)
-                      ELSE pg_get_indexdef(indexrelid) END AS sql
-               FROM pg_index JOIN pg_class c ON c.oid = indrelid WHERE c.relnamespace = 'public'::regnamespace""",
-        )
-        missing = {oid: sum(p.table == oid for p in work) for oid in known}
-        lock, begun, at = threading.Lock(), time.monotonic(), 0.0
-        with ThreadPoolExecutor(JOBS) as threads:
-            later: list[Any] = []
-
-            def part(p: Any) -> None:
-                nonlocal at
-                one(p)
-                with lock:
-                    missing[p.table] -= 1
-                    at = time.monotonic() - begun
-                    last = not missing[p.table]
-                if last:
-                    mine = [r for r in rows if r["oid"] == p.table]
-                    for row in (r for r in mine if r["key"]):
-                        run(self.node, row["sql"])
-                    later.extend(threads.submit(run, self.node, r["sql"]) for r in mine if not r["key"])
-
-            for future in [threads.submit(part, p) for p in work]:
-                future.result()
-            for future in later:
-                future.result()
-        return at
-
-    def _passfile(self, base: Path) -> Path:
+    def passfile(self, base: Path) -> Path:
         path = base / "pgpass"
         path.touch(0o600)
         path.write_text("".join(f"*:{s.port}:*:postgres:{s.password}\n" for s in (self.source, self.node)))

@@ -208,6 +208,7 @@ class Probes:
     subscribe_node: str | None = None
     node_to_source: str | None = None  # the node's own connection to the source
     node_to_source_tried: bool = True
+    replica_role: str | None = None  # session_replication_role on the source
 
 
 @dataclass(frozen=True)
@@ -222,6 +223,7 @@ class Facts:
     unusable_schemas: tuple[str, ...] = ()
     large_objects: int = 0
     large_object_bytes: int = 0
+    unreadable_large_objects: tuple[tuple[int, str], ...] = ()  # OID and owner
     foreign_tables: tuple[str, ...] = ()
     materialised_views: tuple[str, ...] = ()
     temporary_tables: int = 0
@@ -254,8 +256,9 @@ class Wanted:
     slots: frozenset[str] = frozenset()  # theirs
     phases: frozenset[str] = frozenset()  # that have run, where another node's ledger knows it
     way_back: bool = True
-    large_objects: str = "refuse"  # or skip
+    large_objects: str = "refuse"  # or skip, or copy
     unlogged: str = "refuse"
+    fence_copy_budget: float = 0.5  # seconds of the pause
     route: str = "none"
     large_table_bytes: int = 100 * 1024**3
 

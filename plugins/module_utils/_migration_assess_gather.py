@@ -14,6 +14,7 @@ from ._migration_assess_probe import probe
 from ._migration_assess_server import OLDEST_READABLE, read_server
 from ._migration_assess_tables import check_scope, read_sequences, read_tables
 from ._migration_control import read as read_control
+from ._migration_fence_large import amount, unreadable
 from ._migration_ledger import Ledger
 from ._migration_route import Address, make_route
 from ._migration_route_pgbouncer import PgBouncerRoute, Pooler
@@ -126,9 +127,7 @@ def _source(conn: Any, scope: Scope, wanted: Wanted) -> dict[str, Any]:
     excluded = check_scope(conn, scope)
     schemas = {"schemas": list(_names(conn, _SCHEMAS, scope.parameters()))}
     one = conn.execute(
-        """SELECT (SELECT count(*) FROM pg_largeobject_metadata) AS large_objects,
-                  pg_total_relation_size('pg_largeobject') AS large_object_bytes,
-                  (SELECT count(*) FROM pg_class WHERE relpersistence = 't' AND relkind = 'r') AS temporary_tables,
+        """SELECT (SELECT count(*) FROM pg_class WHERE relpersistence = 't' AND relkind = 'r') AS temporary_tables,
                   (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()
                       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
                   ) AS advisory_locks,
@@ -142,8 +141,12 @@ def _source(conn: Any, scope: Scope, wanted: Wanted) -> dict[str, Any]:
     ).fetchone()
     for name in ("login_roles", "other_databases", "unusable_schemas"):
         one[name] = tuple(one[name])
+    count, size = amount(conn)
     return {
         **one,
+        "large_objects": count,
+        "large_object_bytes": size,
+        "unreadable_large_objects": tuple(unreadable(conn)),
         "excluded": excluded,
         "tables": read_tables(conn, scope),
         "sequences": read_sequences(conn, scope),

@@ -45,7 +45,18 @@ def probe(conns: Mapping[str, Any], source: Login, source_for_nodes: Login, want
         subscribe_node=subscribe_node,
         node_to_source=reach,
         node_to_source_tried=tried,
+        replica_role=try_replica_role(conns["source"]) if wanted.way_back and wanted.unlogged == "copy" else None,
     )
+
+
+def try_replica_role(conn: Any) -> str | None:
+    """What passes the fence's triggers; how it failed. Taken back at once."""
+    try:
+        with conn.transaction(force_rollback=True):
+            conn.execute("SET LOCAL session_replication_role = replica")
+    except driver().Error as exc:
+        return " ".join(str(exc).split())
+    return None
 
 
 def try_replication(login: Login) -> str | None:

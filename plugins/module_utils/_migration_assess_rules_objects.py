@@ -16,23 +16,6 @@ NEAR_END = 0.8
 _SERVICE_ONLY = ("aws_", "rds_", "apg_", "aurora_", "google_", "azure")
 
 
-@rule("large_objects")
-def large_objects(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
-    """They are not replicated."""
-    if facts.large_objects:
-        skip = wanted.large_objects == "skip"
-        yield Finding(
-            "large_objects",
-            WARNING if skip else BLOCKER,
-            facts.source.database,
-            f"{facts.large_objects} large object(s), {facts.large_object_bytes / 1024**2:.1f} MiB: they are not "
-            "replicated.",
-            "They stay behind, as crossover_large_objects: skip says."
-            if skip
-            else "Move them to bytea columns, or set crossover_large_objects: skip to leave them behind.",
-        )
-
-
 @rule("sequence_near_end")
 def sequences(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
     """Little room left; a mesh takes bigger steps."""

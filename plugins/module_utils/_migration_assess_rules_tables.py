@@ -88,21 +88,9 @@ def _identity_action(name: str, table: TableFacts) -> str:
     return f"ALTER TABLE {name} ADD PRIMARY KEY (...), or put it in crossover_exclude_tables."
 
 
-@rule("unlogged_table", "foreign_table", "materialised_view", "temporary_tables", "partitioned_table", "inheritance")
+@rule("foreign_table", "materialised_view", "temporary_tables", "partitioned_table", "inheritance")
 def kinds(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
     """What logical replication does not carry, or carries in its own way."""
-    for table in facts.tables:
-        if table.table.persistence == "u":
-            skip = wanted.unlogged == "skip"
-            yield Finding(
-                "unlogged_table",
-                WARNING if skip else BLOCKER,
-                table.name,
-                "Unlogged: it is not replicated, and arrives empty.",
-                "Its rows stay behind, as crossover_unlogged: skip says."
-                if skip
-                else f"ALTER TABLE {table.name} SET LOGGED, or set crossover_unlogged: skip to leave its rows behind.",
-            )
     for name in facts.foreign_tables:
         yield Finding(
             "foreign_table",

@@ -35,6 +35,7 @@ WITH ns AS MATERIALIZED (
        OR (ns.quoted || '.' || quote_ident(c.relname)) = ANY (%(excluded)s)
 ), rel AS MATERIALIZED (
     SELECT c.oid, c.relkind, c.relpersistence, c.relreplident, c.relrowsecurity, c.relforcerowsecurity, c.relpartbound,
+           c.relispartition,
            {_KIND} || ' ' || ns.quoted || '.' || quote_ident(c.relname) AS object
     FROM pg_class c JOIN ns ON ns.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'c') AND c.relpersistence <> 't' AND c.oid NOT IN (SELECT oid FROM out)
@@ -77,7 +78,9 @@ WITH ns AS MATERIALIZED (
     FROM rel r
     UNION ALL
     SELECT min(r.object), 'columns',
-           string_agg(concat_ws(E'\\t', a.attname, {_TYPE}, a.attnotnull, a.attidentity::text, a.attgenerated::text,
+           string_agg(concat_ws(E'\\t', a.attname, {_TYPE}, a.attnotnull,
+                                -- a partition has its table's identity since 17
+                                CASE WHEN NOT r.relispartition THEN a.attidentity::text END, a.attgenerated::text,
                                 CASE WHEN a.attcollation <> t.typcollation THEN a.attcollation::regcollation::text END),
                       E'\\n' ORDER BY a.attnum)
     FROM rel r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped

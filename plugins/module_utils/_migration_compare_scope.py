@@ -95,6 +95,9 @@ class _Side:
         return any((t.schema, t.name) in names for t in self.line(table))
 
 
+_UNLOGGED = "unlogged: it is not replicated, but copied at the fence where crossover_unlogged is copy"
+
+
 def _names(option: str, given: Sequence[str], *sides: _Side) -> set[tuple[str, ...]]:
     """Names as (schema, table); one that neither server knows is an error and not an empty comparison."""
     found = set()
@@ -138,7 +141,7 @@ def make_plan(source_conn: Any, node_conn: Any, wanted: Wanted) -> Plan:
         if not chosen(source, table):
             continue
         if table.persistence == "u":
-            plan.skipped.append({"name": table.full_name, "reason": "unlogged: it is not replicated"})
+            plan.skipped.append({"name": table.full_name, "reason": _UNLOGGED})
         elif published is not None and not published.holds(table):
             plan.skipped.append({"name": table.full_name, "reason": f"not in publication {wanted.publication}"})
         elif (other := node.by_name.get((table.schema, table.name))) is None:

@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import Any
 
 from ._errors import CrossoverError
-from ._migration_copy_failure import check_slot, told
+from ._migration_copy_failure import ALONE, check_slot, told
 from ._migration_copy_ledger import Begun, CopyLedger, finished_tables
 from ._migration_copy_move import Mover, create_origins, drop_origins
 from ._migration_copy_plan import CopyTable, check_node, part_size, plan, read
@@ -30,9 +30,8 @@ from ._pg_connect import Login, driver, sql_error
 from ._pg_programs import for_servers
 from ._pg_sql import Statement, quote_ident
 from ._replication_lag import slot_state, subscription_state
-from ._replication_snapshot import Limits, Snapshot, drop, is_alive, release, take
+from ._replication_snapshot import Limits, Snapshot, drop, is_alive, release, session_name, take
 
-ALONE = "SELECT pg_try_advisory_lock(hashtext('crossover.copy')) AS mine"
 _CHECKED = 5.0  # seconds between two looks at the slot
 
 
@@ -90,6 +89,7 @@ class Copy:
         alive = bool(begun and is_alive(self.source_login, begun.snapshot) and self._same_files(begun))
         self.report.state = "resumed" if alive else "restarted" if begun else "begun"
         if self.w.schema.check:
+            check_node(self.node, self.tables, self.node_login, empty=begun is None, planned=True)
             self._plan(begun if alive else None)
             return self.report
         if begun is None or not alive:
@@ -292,6 +292,7 @@ class Copy:
         """With a share (an eighth for all workers) of the memory that the server is said to have: sorting is most of
         an index's time. effective_cache_size is in pages of 8 kB."""
         conn = self.sync.connect()
+        conn.execute("SELECT set_config('application_name', %s, false)", [session_name("copy", self.w.slot)])
         conn.execute(
             """SELECT set_config('maintenance_work_mem', greatest(m.setting::int8,
                           least(1048576, e.setting::int8 / %s))::text || 'kB', false),

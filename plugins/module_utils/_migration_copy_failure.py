@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from ._errors import CrossoverError
@@ -12,8 +13,9 @@ from ._migration_copy_ledger import CopyLedger
 from ._migration_copy_move import drop_origins
 from ._pg_connect import Login
 from ._replication_lag import slot_state
-from ._replication_snapshot import Limits, drop
+from ._replication_snapshot import Limits, drop, sessions
 
+ALONE = "SELECT pg_try_advisory_lock(hashtext('crossover.copy')) AS mine"  # held by who copies to a node
 _ANEW = ("slot_lost", "table_rewritten")  # after these the next run begins from a new snapshot
 
 
@@ -50,6 +52,34 @@ def told(exc: CrossoverError, ledger: CopyLedger, slot: str, limits: Limits) -> 
     again = "run again: it goes on with what is left; or give up by crossover.pgedge.rollback, which drops the slot"
     exc.hint = f"{exc.hint}. {again[0].upper()}{again[1:]}" if exc.hint else again
     return exc
+
+
+def end_worker(source: Any, node: Any, node_login: Login, slot: str, seconds: float = 60.0) -> bool:
+    """End a copy that is at work, wherever it runs (it outlives the playbook that began it), and take its place.
+
+    Its sessions are ended, so it stops; whoever began it is told. Says whether there was one.
+    """
+    until, found = time.monotonic() + seconds, False
+    while not node.execute(ALONE).fetchone()["mine"]:
+        found = True
+        if time.monotonic() > until:
+            raise CrossoverError(
+                "the copy that is at work on this node does not end",
+                code="busy",
+                server=str(node_login),
+                untouched="its slot was not dropped",
+                hint="end its process, then run this again",
+            )
+        for conn in (source, node):
+            conn.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) pid", [sessions(conn, "copy", slot)])
+        node.execute(
+            """SELECT pg_terminate_backend(pid) FROM pg_locks
+               WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                 AND ((classid::int8 << 32) | objid::int8) = hashtext('crossover.copy')::int8"""
+        )
+        time.sleep(0.2)
+    return found
 
 
 def give_up(source: Any, source_login: Login, node: Any, ledger: CopyLedger, slot: str) -> bool:

@@ -162,11 +162,11 @@ def plan(found: Iterable[CopyTable], size: int) -> list[Part]:
     return [part for table in found for part in split(table, size)]
 
 
-def check_node(node: Any, found: Iterable[CopyTable], login: Login, empty: bool) -> None:
-    """The node has every table, and (``empty``) no row in them that somebody else put there."""
+def check_node(node: Any, found: Iterable[CopyTable], login: Login, empty: bool, planned: bool = False) -> None:
+    """The node has every table (unless all is ``planned``), and (``empty``) no row in them that somebody else made."""
     names = [t.name for t in found]
     there = {t.full_name for t in tables(node)}
-    if missing := [name for name in names if name not in there]:
+    if not planned and (missing := [name for name in names if name not in there]):
         raise _refused(
             login, f"{len(missing)} table(s) are missing: {', '.join(missing[:5])}", "no_table", missing[0],
             "run the playbook crossover.pgedge.prepare first",
@@ -174,7 +174,8 @@ def check_node(node: Any, found: Iterable[CopyTable], login: Login, empty: bool)
     if not empty:
         return
     rows = node.execute(
-        """SELECT name FROM unnest(%s::text[]) AS name WHERE pg_relation_size(name::regclass) > 0""", [names]
+        """SELECT name FROM unnest(%s::text[]) AS name WHERE pg_relation_size(name::regclass) > 0""",
+        [[name for name in names if name in there]],
     ).fetchall()
     for row in rows:
         if node.execute(f"SELECT EXISTS (SELECT FROM ONLY {row['name']}) AS rows".encode()).fetchone()["rows"]:

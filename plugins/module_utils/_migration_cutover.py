@@ -20,6 +20,7 @@ from ._errors import CrossoverError
 from ._migration_control import NODE, SOURCE, Control, EpochTaken, swap
 from ._migration_deadline import time_limit, together
 from ._migration_fence import Lease, holders, switch
+from ._migration_fence_copy import FenceCopy
 from ._migration_journal import Journal
 from ._migration_links import (
     advance_slot,
@@ -64,6 +65,7 @@ class Switch:
         self.route = migration.make_route()
         self.conn: dict[str, Any] = {}
         self.made_slot = False
+        self.copy = FenceCopy(migration, journal)
         self._deadline = 0.0
 
     # -- the order of events ---------------------------------------------------------------------------------------
@@ -92,6 +94,7 @@ class Switch:
         finally:
             self._close()
         self.finish()
+        self.copy.behind()
 
     def finish(self) -> None:
         """After the point of no return: replication turns round. Also what a rerun does. Idempotent."""
@@ -128,6 +131,7 @@ class Switch:
             check_feed(self.conn[m.feed.subscriber], self.conn[m.feed.publisher], m.feed)
             check_tables(m, {side: self.conn[side] for side in (SOURCE, NODE)})
             no_long_transactions(self.conn[m.old], m.limits.long_transaction)
+        self.copy.first()
         if m.opposite:
             with step("opposite_slot_ready") as detail:
                 detail.update(ensure_opposite_slot(self.conn[m.new], m.opposite))
@@ -137,6 +141,7 @@ class Switch:
             detail.update(self.carry.first_pass())
         with step("catch_up") as detail:
             detail.update(self._barrier(m.limits.catch_up))
+        self.copy.again()
         if m.opposite:
             with step("opposite_slot_warm") as detail:
                 detail.update(advance_slot(self.conn[m.new], m.opposite))
@@ -173,6 +178,7 @@ class Switch:
                 raise CrossoverError("a table was made or dropped just now", code="catalogue_changed")
         with step("drain") as detail:
             detail.update(self._barrier(min(m.limits.drain, self._left())))
+        self.copy.last(self.conn["lease"], self._left())
         with step("sequences") as detail:
             detail.update(self.carry.last_pass())
         if m.opposite:
@@ -337,3 +343,4 @@ class Switch:
         for conn in self.conn.values():
             conn.close()
         self.conn.clear()
+        self.copy.close()

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ._errors import CrossoverError
+from ._migration_fence_large import FACT as FENCE_COPY
+from ._migration_fence_large import left, remove
 from ._migration_ledger import Ledger
 from ._migration_schema_objects import FACT_POST, FACT_PRE, FACT_ROLES, Object, present
 from ._pg_connect import Login, driver, sql_error
@@ -27,19 +29,24 @@ class Removal:
     others: list[Statement] = field(default_factory=list)
     roles: list[str] = field(default_factory=list)
     facts: list[str] = field(default_factory=list)
+    large_objects: list[int] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     @property
     def statements(self) -> list[Statement]:
         """As shown, the same in check mode."""
         drops = [Statement.of(f"DROP ROLE {quote_ident(name)}") for name in self.roles]
-        return [*(statement for _object, statement in self.objects), *self.others, *drops]
+        large = [Statement.of(f"SELECT lo_unlink({oid})") for oid in self.large_objects[:1]]
+        if more := self.large_objects[1:]:
+            large.append(Statement(large[0].sql, f"-- and {len(more)} more large object(s), up to {more[-1]}"))
+        return [*large, *(statement for _object, statement in self.objects), *self.others, *drops]
 
 
 def plan(conn: Any, ledger: Ledger) -> Removal:
     """What is left of what the ledger says was created. Without a ledger there is nothing."""
     facts = ledger.facts()
-    removal = Removal(facts=[key for key in (FACT_PRE, FACT_POST, FACT_ROLES) if key in facts])
+    removal = Removal(facts=[key for key in (FACT_PRE, FACT_POST, FACT_ROLES, FENCE_COPY) if key in facts])
+    removal.large_objects = left(conn, facts.get(FENCE_COPY, {}).get("large_objects", []))
     if not removal.facts:
         return removal
     there = present(conn)
@@ -155,6 +162,7 @@ def drop_everything(conn: Any, ledger: Ledger, removal: Removal, login: Login) -
         return
     names = {"names": [o.identity for o, _statement in removal.objects]}
     try:
+        remove(conn, removal.large_objects)  # first, for they keep their owners; a rerun finds those that are left
         with conn.transaction():
             for row in conn.execute(_FOREIGN_KEYS, names).fetchall():
                 conn.execute(row["sql"].encode())

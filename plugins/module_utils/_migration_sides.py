@@ -10,6 +10,7 @@ from typing import Any, Callable, Mapping
 
 from ._errors import CrossoverError
 from ._migration_control import NODE, SOURCE, Control, read
+from ._migration_fence_share import Wish
 from ._migration_names import Names
 from ._migration_route import Route
 from ._pg_catalog import Scope, Table, tables
@@ -59,6 +60,7 @@ class Migration:
     scope: Scope
     limits: Limits
     way_back: bool = True
+    copies: Wish = field(default_factory=Wish)  # what is copied at the fence
     tables: dict[str, list[Table]] = field(default_factory=dict)
 
     @property

@@ -63,15 +63,21 @@ options:
     type: bool
     default: true
   large_objects:
-    description: Whether large objects stop the migration, or are left behind.
+    description:
+      - Whether large objects stop the migration, are left behind, or are copied at the fence, which takes a share of
+        the pause.
     type: str
-    choices: [refuse, skip]
+    choices: [refuse, skip, copy]
     default: refuse
   unlogged:
-    description: Whether unlogged tables stop the migration, or arrive empty.
+    description: Whether unlogged tables stop the migration, arrive empty, or are copied at the fence.
     type: str
-    choices: [refuse, skip]
+    choices: [refuse, skip, copy]
     default: refuse
+  fence_copy_budget:
+    description: How many seconds of the pause copying at the fence may take. More is a warning here.
+    type: float
+    default: 0.5
   large_table_gb:
     description: A table of this size, in GiB, is worth a note.
     type: int
@@ -201,6 +207,7 @@ def work(runner: Runner) -> Outcome:
         way_back=params["way_back"],
         large_objects=params["large_objects"],
         unlogged=params["unlogged"],
+        fence_copy_budget=params["fence_copy_budget"],
         route=params["route"].get("type") or "none",
         large_table_bytes=params["large_table_gb"] * 1024**3,
     )
@@ -236,8 +243,9 @@ def main() -> None:
             "exclude_tables": {"type": "list", "elements": "str", "default": []},
             "waivers": {"type": "list", "elements": "dict", "default": [], "options": waiver},
             "way_back": {"type": "bool", "default": True},
-            "large_objects": {"type": "str", "choices": ["refuse", "skip"], "default": "refuse"},
-            "unlogged": {"type": "str", "choices": ["refuse", "skip"], "default": "refuse"},
+            "large_objects": {"type": "str", "choices": ["refuse", "skip", "copy"], "default": "refuse"},
+            "unlogged": {"type": "str", "choices": ["refuse", "skip", "copy"], "default": "refuse"},
+            "fence_copy_budget": {"type": "float", "default": 0.5},
             "large_table_gb": {"type": "int", "default": 100},
             "route": {"type": "dict", "default": {}},
             "source_for_nodes": {"type": "dict", "default": {}},

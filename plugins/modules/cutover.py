@@ -79,6 +79,29 @@ options:
       - Keep the source in step after the switch, so that a rollback loses nothing.
     type: bool
     default: true
+  large_objects:
+    description:
+      - V(copy) copies large objects, which nothing replicates, before anything is held, and again behind the fence what
+        has changed since. They keep OID, owner, grants and comment. V(refuse) and V(skip) leave them alone; refusing is
+        M(crossover.pgedge.assess_info)'s.
+      - Tables are fenced, large objects cannot be. A session that goes past the route can still write them while the
+        sides are switched; what it wrote is found afterwards and told as a warning.
+    type: str
+    default: refuse
+    choices: [refuse, skip, copy]
+  unlogged:
+    description:
+      - V(copy) does the same with the rows of unlogged tables. To the source (O(direction=back)) that wants a login
+        that may set C(session_replication_role).
+    type: str
+    default: refuse
+    choices: [refuse, skip, copy]
+  fence_copy_budget:
+    description:
+      - How many seconds of the pause the two may take. What they will take is measured in a rehearsal before anything
+        is held; if that is more, nothing is. Behind the fence they are given this long, then everything goes back.
+    type: float
+    default: 0.5
   only_agree:
     description:
       - Switch nothing; only make fences and route agree with the control row, and release what is held.
@@ -194,6 +217,11 @@ lag_bytes:
   type: int
   returned: in check mode
   sample: 176
+fence_copy:
+  description: What copying at the fence (O(large_objects), O(unlogged)) will take of the pause; null where not asked.
+  type: dict
+  returned: in check mode
+  sample: {what: "12 large object(s) (3.1 MiB)", predicted_seconds: 0.041, budget_seconds: 0.5}
 steps:
   description: Every step with its begin (RV(ignore:at_ms)) and duration (RV(ignore:ms)) in milliseconds.
   type: list
@@ -208,6 +236,7 @@ from ..module_utils._ansible import Outcome, Runner, run_module, source_option
 from ..module_utils._errors import CrossoverError
 from ..module_utils._migration_control import NODE, SOURCE
 from ..module_utils._migration_cutover import Switch
+from ..module_utils._migration_fence_share import Wish
 from ..module_utils._migration_journal import Journal
 from ..module_utils._migration_ledger import Ledger
 from ..module_utils._migration_names import Names
@@ -247,15 +276,18 @@ def migration_of(runner: Runner) -> Migration:
             sequence_gap=p["sequence_gap"],
         ),
         way_back=p["way_back"],
+        copies=Wish(p["large_objects"] == "copy", p["unlogged"] == "copy", p["fence_copy_budget"]),
     )
 
 
-def _check_limits(limits: Limits) -> None:
-    """The session with the locks says nothing while the route is held and while the other side drains."""
-    if limits.lease <= max(limits.hold, limits.drain):
+def _check_limits(migration: Migration) -> None:
+    """The session with the locks says nothing while the route is held, the other side drains, and copies are made."""
+    limits, copies = migration.limits, migration.copies
+    if limits.lease <= max(limits.hold, limits.drain, copies.budget if copies.any else 0):
+        budget = f" and fence_copy_budget ({copies.budget:g} s)" if copies.any else ""
         raise CrossoverError(
             f"lease ({limits.lease:g} s) must be longer than hold_timeout ({limits.hold:g} s) and drain_timeout "
-            f"({limits.drain:g} s): the server would end the session that holds the locks",
+            f"({limits.drain:g} s){budget}: the server would end the session that holds the locks",
             code="bad_option",
             untouched="nothing was changed",
             hint="raise crossover_lease too",
@@ -266,7 +298,7 @@ def work(runner: Runner) -> Outcome:
     """Switch, or go forward from a switch that was begun, or find that there is nothing to do."""
     params = runner.params
     migration = migration_of(runner)
-    _check_limits(migration.limits)
+    _check_limits(migration)
     if params["only_leave"]:
         return Outcome(changed=migration.make_route().leave(runner.check))
     conn = runner.connect(migration.logins[SOURCE])
@@ -314,6 +346,7 @@ def work(runner: Runner) -> Outcome:
             "steps": journal.as_list(),
             "table": journal.as_table(),
         },
+        warnings=switch.copy.warnings,
     )
 
 
@@ -349,6 +382,9 @@ def main() -> None:
             "exclude_tables": {"type": "list", "elements": "str", "default": []},
             "route": {"type": "dict", "default": {}, "options": route},
             "way_back": {"type": "bool", "default": True},
+            "large_objects": {"type": "str", "default": "refuse", "choices": ["refuse", "skip", "copy"]},
+            "unlogged": {"type": "str", "default": "refuse", "choices": ["refuse", "skip", "copy"]},
+            "fence_copy_budget": {"type": "float", "default": Wish.budget},
             "only_agree": {"type": "bool", "default": False},
             "only_leave": {"type": "bool", "default": False},
             **{option: {"type": "float", "default": getattr(Limits, field)} for option, field in SECONDS.items()},

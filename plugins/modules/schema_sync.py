@@ -22,8 +22,8 @@ options:
   state:
     description:
       - V(present) creates what is missing.
-      - V(absent) drops exactly what the migration created, data included. It refuses when something else depends on it,
-        or when the node is the writable side.
+      - V(absent) drops exactly what the migration created, data and large objects included. It refuses when something
+        else depends on it, or when the node is the writable side.
     type: str
     default: present
     choices: [present, absent]

@@ -28,8 +28,8 @@ options:
   state:
     description:
       - V(present) copies what is left to be copied.
-      - V(absent) gives up a copy that no subscription has taken over. The holder of its snapshot is ended and its slot
-        is dropped; the rows that it brought stay.
+      - V(absent) gives up a copy that no subscription has taken over, also one that is at work. The holder of its
+        snapshot is ended and its slot is dropped; the rows that it brought stay.
       - V(started) begins in the background what V(present) does, without waiting for it, so that several nodes are
         copied to at the same time. Run with V(present) afterwards, which waits for it and goes on where it has failed.
     type: str
@@ -129,7 +129,7 @@ notes:
   - A table that is rewritten or truncated on the source meanwhile (C(VACUUM FULL), C(CLUSTER), C(TRUNCATE),
     C(ALTER TABLE)) ends the copy, if it was not yet complete; the next run begins anew.
   - If the module runs while another run of it copies on the same node, it waits until that one has ended.
-  - Large objects and unlogged tables are not copied.
+  - Large objects and unlogged tables are not copied; M(crossover.pgedge.cutover) does that, at the fence, where asked.
 seealso:
   - module: crossover.pgedge.schema_sync
   - module: crossover.pgedge.subscription
@@ -237,16 +237,14 @@ queries:
   sample: ["COPY shop.orders (id, total) FROM STDIN (FORMAT binary, FREEZE)"]
 """
 
-import time
-from typing import Any
 
 from ansible.module_utils.common.text.formatters import human_to_bytes
 
 from ..module_utils._ansible import Outcome, Runner, run_module, source_option
 from ..module_utils._errors import CrossoverError
 from ..module_utils._migration_control import read as read_control
-from ..module_utils._migration_copy import ALONE, Copy, Wanted
-from ..module_utils._migration_copy_failure import give_up
+from ..module_utils._migration_copy import Copy, Wanted
+from ..module_utils._migration_copy_failure import end_worker, give_up
 from ..module_utils._migration_copy_ledger import CopyLedger
 from ..module_utils._migration_ledger import Ledger
 from ..module_utils._migration_schema import Options
@@ -320,27 +318,11 @@ def present(runner: Runner, migration: str) -> Outcome:
     )
 
 
-def _not_beside_a_copy(node: Any, server: str) -> None:
-    """A copy that runs is not given up under its feet; the session of one that was killed may live for a moment."""
-    until = time.monotonic() + 5
-    while not node.execute(ALONE).fetchone()["mine"]:
-        if time.monotonic() > until:
-            raise CrossoverError(
-                "a copy is at work on this node",
-                code="busy",
-                server=server,
-                untouched="it goes on, and nothing was removed",
-                hint="end that run of crossover.pgedge.replicate or wait for it, then run this again",
-            )
-        time.sleep(0.1)
-
-
 def absent(runner: Runner, migration: str) -> Outcome:
     """Give the copy up."""
     slot, login = runner.params["slot"], runner.login("source")
     source, node = runner.connect(login), runner.connect(runner.login())
-    if not runner.check:
-        _not_beside_a_copy(node, str(runner.login()))
+    worked = not runner.check and end_worker(source, node, runner.login(), slot)
     ledger = CopyLedger(Ledger(node, migration))
     taken = subscription_state(node, runner.params["subscription"]) is not None
     before = {
@@ -348,7 +330,7 @@ def absent(runner: Runner, migration: str) -> Outcome:
         "holder": bool(sessions(source, "snapshot", slot)),
         "copy": ledger.begun() is not None and not taken,
     }
-    changed = any(before.values())
+    changed = worked or any(before.values())
     if changed and not runner.check:
         if taken:
             release(source, slot)

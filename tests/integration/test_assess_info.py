@@ -136,6 +136,9 @@ def test_tables(look, source_db):
         waivers=[{"code": "no_replica_identity", "object": "shop.busy"}, {"code": "large_objects", "object": "*"}],
     )
     assert severity(found, "unlogged_table", "shop.scratch") == "warning"
+    copied = look(unlogged="copy")
+    assert severity(copied, "unlogged_table", "shop.scratch") == "info"
+    assert "session_replication_role" in copied["unlogged_way_back"]["crossover"]["meaning"]
     assert list(found["foreign_key_to_excluded"]) == ["shop.refers refers_id_fkey"]
     assert (
         found["no_replica_identity"]["shop.busy"]["waived"] and not found["no_replica_identity"]["shop.nokey"]["waived"]
@@ -164,6 +167,11 @@ def test_the_rest_of_the_database(look, source_db, target_db):
     assert set(found["sequence_near_end"]) == {"shop.low", "shop.down", "shop.narrow_id_seq"}
     assert severity(found, "large_objects", source_db.name) == "blocker"
     assert severity(look(large_objects="skip"), "large_objects", source_db.name) == "warning"
+    copied = look(large_objects="copy", fence_copy_budget=0.001)
+    assert severity(copied, "large_objects", source_db.name) == "info"
+    assert severity(copied, "fence_copy_share", source_db.name) == "warning"
+    hidden = source_db.sql("SELECT lo_from_bytea(0, 'y')::int8::text AS oid", superuser=True)[0]["oid"]
+    assert hidden in look(large_objects="copy")["large_object_unreadable"][source_db.name]["meaning"]
     assert "other_publication" in found
     assert "extension_missing" not in found and "extension_older" not in found
     empty = found["target_not_empty"][target_db.name]

@@ -10,55 +10,14 @@ from typing import Any
 
 import pytest
 from support.database import Database
-from support.play import Inventory, Play
-
-SCHEMA = """
-CREATE SCHEMA shop;
-CREATE TABLE shop.customer (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL);
-CREATE TABLE shop."Order" (
-    id serial PRIMARY KEY, customer bigint NOT NULL REFERENCES shop.customer, total numeric(10, 2));
-CREATE INDEX ON shop."Order" (customer);
-CREATE TABLE shop.event (at timestamptz, id int, note text, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
-CREATE TABLE shop.event_old PARTITION OF shop.event FOR VALUES FROM (MINVALUE) TO ('2025-01-01');
-CREATE TABLE shop.event_new PARTITION OF shop.event FOR VALUES FROM ('2025-01-01') TO (MAXVALUE);
-CREATE VIEW shop.total AS SELECT customer, sum(total) AS total FROM shop."Order" GROUP BY customer;
-INSERT INTO shop.customer (name) SELECT 'customer ' || n FROM generate_series(1, 500) n;
-INSERT INTO shop."Order" (customer, total) SELECT 1 + n % 500, n FROM generate_series(1, 2000) n;
-INSERT INTO shop.event
-    SELECT '2024-12-01'::timestamptz + n * interval '1 hour', n, 'note' FROM generate_series(1, 1500) n;
-"""
-# benchmark takes a while and has tests of its own
-QUICK = {"crossover_benchmark_seconds": 1}
+from support.play import Inventory
+from support.whole import NOTHING, QUICK, SCHEMA, leftovers, ok, rows
 
 
 @pytest.fixture
 def inventory(source_db: Database, target_db: Database, tmp_path: Path) -> Inventory:
     source_db.as_owner(SCHEMA)
     return Inventory(tmp_path, source_db.login, target_db.login, **QUICK)
-
-
-def ok(play: Play) -> Play:
-    assert play.rc == 0, play.output[-6000:]
-    return play
-
-
-def leftovers(side: Database) -> dict[str, Any]:
-    """What a migration could have left on one side."""
-    return side.sql(
-        """SELECT (SELECT count(*) FROM pg_namespace WHERE nspname ~ '^crossover') AS schemas,
-                  (SELECT count(*) FROM pg_publication) AS publications,
-                  (SELECT count(*) FROM pg_subscription WHERE subdbid = d.oid) AS subscriptions,
-                  (SELECT count(*) FROM pg_replication_slots WHERE database = d.datname) AS slots,
-                  (SELECT count(*) FROM pg_trigger WHERE tgname ~ '^crossover') AS triggers
-           FROM pg_database d WHERE datname = current_database()"""
-    )[0]
-
-
-NOTHING = {"schemas": 0, "publications": 0, "subscriptions": 0, "slots": 0, "triggers": 0}
-
-
-def rows(side: Database) -> list[dict[str, Any]]:
-    return side.sql('SELECT (SELECT count(*) FROM shop."Order") AS orders, (SELECT count(*) FROM shop.event) AS events')
 
 
 def test_a_whole_migration_there_and_back(inventory: Inventory, source_db: Database, target_db: Database) -> None:
@@ -106,6 +65,32 @@ def test_a_whole_migration_there_and_back(inventory: Inventory, source_db: Datab
     assert leftovers(source_db) == leftovers(target_db) == NOTHING
     assert ok(inventory.play("finish", crossover_finish=source_db.name)).changed == 0
     target_db.sql('INSERT INTO shop."Order" (customer, total) VALUES (1, 1)')
+
+
+def test_what_is_copied_at_the_fence(inventory: Inventory, source_db: Database, target_db: Database) -> None:
+    source_db.as_owner(
+        """CREATE UNLOGGED TABLE shop.session (id int PRIMARY KEY, note text);
+           INSERT INTO shop.session VALUES (1, 'one');
+           SELECT lo_from_bytea(800001, 'large')"""
+    )
+    assert "2 blocker(s) are open" in inventory.play("migrate").failure
+    inventory.set(crossover_large_objects="copy", crossover_unlogged="copy", crossover_fence_copy_budget=1.5)
+    ok(inventory.play("migrate"))
+    assert not target_db.sql("SELECT FROM shop.session")
+    source_db.sql("INSERT INTO shop.session VALUES (2, 'two')")
+    assert "would do: fence_copy" in ok(inventory.play("cutover", "--check", crossover_cutover=source_db.name)).output
+    done = ok(inventory.play("cutover", crossover_cutover=source_db.name))
+    assert "* fence_copy" in done.output
+    assert target_db.sql("SELECT count(*) AS n, lo_get(800001) = 'large' AS same FROM shop.session") == [
+        {"n": 2, "same": True}
+    ]
+    target_db.sql("SELECT lo_put(800001, 0, 'L')")
+    refused = inventory.play("rollback")
+    assert refused.rc != 0 and "GRANT SET ON PARAMETER session_replication_role" in refused.failure, refused.output
+    ok(inventory.play("rollback", crossover_unlogged="skip", crossover_rollback_remove=True))
+    assert source_db.sql("SELECT lo_get(800001) = 'Large' AS same")[0]["same"]
+    assert leftovers(source_db) == leftovers(target_db) == NOTHING
+    assert not target_db.sql("SELECT FROM pg_largeobject_metadata")
 
 
 def test_rollback_before_the_cutover_removes_everything(

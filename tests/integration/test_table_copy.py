@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -357,6 +358,25 @@ def test_giving_up(shop: Pair) -> None:
     assert shop.copy(state="absent")["changed"]
     assert not shop.source.sql(SLOT) and shop.holders() == 0
     assert not shop.copy(state="absent")["changed"]
+
+
+@pytest.mark.parametrize("hung", [False, True])
+def test_giving_up_a_copy_that_is_at_work(shop: Pair, hung: bool) -> None:
+    """It outlives the playbook that began it: whoever gives up must not have to look for its process."""
+    process, hold = half_way(shop)
+    if hung:
+        process.send_signal(signal.SIGSTOP)
+    gone = shop.copy(state="absent")
+    assert not gone["failed"] and gone["changed"], gone["msg"]
+    assert not shop.source.sql(SLOT) and shop.holders() == 0
+    if hung:
+        process.send_signal(signal.SIGCONT)
+    told = ended(process)
+    hold.release()
+    assert told["failed"] and "Traceback" not in str(told), told
+    assert not shop.source.sql(SLOT) and shop.holders() == 0, "it makes no other slot"
+    assert not shop.target.sql("SELECT FROM shop.child"), "the part that was on its way is not there"
+    assert shop.copy(check=True, **SLOW)["failed"], "what it brought stays, and is nobody's now"
 
 
 @pytest.mark.parametrize("limit", [{"keep": 0}, {"wal_budget": "1M"}])

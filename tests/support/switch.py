@@ -37,7 +37,7 @@ GRANT ALL ON ALL SEQUENCES IN SCHEMA shop TO PUBLIC;
 _TABLES = """
 SELECT string_agg(format('%I.%I', n.nspname, c.relname), ', ') AS names
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname = 'shop'
+WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND NOT c.relispartition AND n.nspname = 'shop'
 """
 
 

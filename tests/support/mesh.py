@@ -1,0 +1,77 @@
+# Copyright: (c) 2026, The Crossover authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A mesh of real Spock nodes, where a PostgreSQL that has Spock is found."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from itertools import permutations
+from pathlib import Path
+
+from .cluster import Cluster
+from .database import Database
+
+SETTINGS = {
+    "shared_preload_libraries": "'spock'",
+    "output_plugin_libraries": "'pgoutput, test_decoding, spock_output'",
+    "spock.exception_behaviour": "'sub_disable'",
+    "spock.save_resolutions": "on",
+    "max_worker_processes": "64",
+}
+WHY = "no PostgreSQL with Spock was found: put its pg_config on the path or name it in CROSSOVER_PG_CONFIG"
+
+
+def spock_bindir() -> Path | None:
+    """The programs of a PostgreSQL whose extensions include spock."""
+    program = os.environ.get("CROSSOVER_PG_CONFIG") or shutil.which("pg_config")
+    if not program or not Path(program).exists():
+        return None
+    share, bindir = (
+        Path(subprocess.run([program, what], capture_output=True, text=True, check=True).stdout.strip())
+        for what in ("--sharedir", "--bindir")
+    )
+    return bindir if (share / "extension" / "spock.control").exists() else None
+
+
+def raise_nodes(count: int, bindir: Path) -> list[Cluster]:
+    """Servers, one for each node."""
+    nodes = [Cluster(bindir, node=True, fast=True, settings=SETTINGS) for _number in range(count)]
+    for node in nodes:
+        node.create()
+    return nodes
+
+
+def join(databases: Sequence[Database]) -> None:
+    """A full mesh among them, forwarding nothing: nodes n1, n2, …"""
+    dsn = {
+        f"n{i}": f"host=127.0.0.1 port={d.cluster.port} dbname={d.name} user=postgres password={d.cluster.password}"
+        for i, d in enumerate(databases, 1)
+    }
+    for (name, text), database in zip(dsn.items(), databases):
+        database.sql("CREATE EXTENSION spock", superuser=True)
+        database.sql("SELECT spock.node_create(%s, %s)", [name, text], superuser=True)
+    by_name = dict(zip(dsn, databases))
+    for here, there in permutations(dsn, 2):
+        by_name[here].sql(
+            """SELECT spock.sub_create(%s, %s, ARRAY['default', 'default_insert_only'], synchronize_structure := false,
+                                       synchronize_data := false)""",
+            [f"sub_{here}_{there}", dsn[there]],
+            superuser=True,
+        )
+    for here, there in permutations(dsn, 2):
+        by_name[here].sql("SELECT spock.sub_wait_for_sync(%s)", [f"sub_{here}_{there}"], superuser=True)
+
+
+def in_step(databases: Sequence[Database], seconds: int = 30) -> None:
+    """Everything that was written on any of them has arrived on all others."""
+    names = [f"n{i}" for i in range(1, len(databases) + 1)]
+    for provider, origin in zip(databases, names):
+        event = provider.sql("SELECT spock.sync_event()::text AS lsn", superuser=True)[0]["lsn"]
+        for subscriber in databases:
+            if subscriber is not provider:
+                with subscriber.connect(superuser=True) as conn:
+                    conn.execute(f"CALL spock.wait_for_sync_event(NULL, '{origin}', '{event}', {seconds})".encode())
