@@ -29,7 +29,8 @@ WHERE s.subname = %s AND s.subdbid = (SELECT oid FROM pg_database WHERE datname 
 """
 
 _TABLES = """
-SELECT n.nspname AS schema, c.relname AS name, r.srsubstate AS state, r.srsublsn::text AS lsn, w.pid AS sync_pid
+SELECT n.nspname AS schema, c.relname AS name, c.oid::int8 AS relid, r.srsubstate AS state,
+       r.srsublsn::text AS lsn, w.pid AS sync_pid
 FROM pg_subscription_rel r JOIN pg_class c ON c.oid = r.srrelid JOIN pg_namespace n ON n.oid = c.relnamespace
      LEFT JOIN pg_stat_subscription w ON w.subid = r.srsubid AND w.relid = r.srrelid
 WHERE r.srsubid = %s::int8::oid

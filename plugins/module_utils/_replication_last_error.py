@@ -12,17 +12,29 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Iterator
 
 from ._pg_connect import driver
 
+NOTHING = "the end of the server's log has no error of this subscription"
 TAIL = 256 * 1024  # bytes of the log that are looked at
 _PARTS = ("DETAIL", "HINT", "CONTEXT", "STATEMENT", "QUERY", "LOCATION")
 _SEVERITY = re.compile(rf"\b(ERROR|FATAL|PANIC|LOG|WARNING|NOTICE|INFO|{'|'.join(_PARTS)}):  ")
 
+_TARGET = re.compile(r'replication target relation "(.+?)"')
+
 
 def last_error(conn: Any, name: str, oid: int) -> tuple[str | None, str]:
     """(the last error of this subscription or None, why there is none)."""
+    log, why = read_log(conn)
+    if log is None:
+        return None, why
+    found = find(log, name, oid)
+    return (found, "") if found else (None, NOTHING)
+
+
+def read_log(conn: Any) -> tuple[str | None, str]:
+    """(the end of the server's log or None, why it cannot be read)."""
     try:
         row = conn.execute(
             """SELECT current_setting('logging_collector') = 'on' AS collected,
@@ -44,8 +56,7 @@ def last_error(conn: Any, name: str, oid: int) -> tuple[str | None, str]:
         return None, f"the server's log cannot be read: {' '.join(str(exc).split())}"
     if row is None or row["tail"] is None:
         return None, "the server does not write its log as plain text (log_destination)"
-    found = find(bytes(row["tail"]).decode("utf-8", "replace"), name, oid)
-    return (found, "") if found else (None, "the end of the server's log has no error of this subscription")
+    return bytes(row["tail"]).decode("utf-8", "replace"), ""
 
 
 @dataclass
@@ -74,16 +85,37 @@ def _entries(log: str) -> list[_Entry]:
 
 
 def find(log: str, name: str, oid: int) -> str | None:
-    """Return the last error in a log that belongs to this subscription, with its detail, in one line.
+    """Return the last error in a log that belongs to this subscription, with its detail, in one line."""
+    found = list(_errors(_entries(log), name, oid))
+    return _worded(found[-1]) if found else None
 
-    An error of the initial copy does not name the subscription, but its process did when it started.
+
+def by_table(log: str, name: str, oid: int) -> dict[str, str]:
+    """The last error of each table: by schema.table where a change was applied, by its bare name where it was copied.
+
+    That is how the server's own words name them.
     """
-    marks = re.compile(rf'subscription "{re.escape(name)}"|origin "pg_{oid}"|"pg_{oid}_sync_')
     entries = _entries(log)
+    started = re.compile(rf'subscription "{re.escape(name)}", table "(.+?)" has started')
+    copies = {e.process: m[1] for e in entries for _kind, text in e.parts if (m := started.search(text))}
+    found = {}
+    for entry in _errors(entries, name, oid):
+        target = next((m[1] for _kind, text in entry.parts if (m := _TARGET.search(text))), copies.get(entry.process))
+        if target:
+            found[target] = _worded(entry)
+    return found
+
+
+def _errors(entries: list[_Entry], name: str, oid: int) -> Iterator[_Entry]:
+    """What went wrong with a subscription. An error of the copy does not name it, but its process did at its start."""
+    marks = re.compile(rf'subscription "{re.escape(name)}"|origin "pg_{oid}"|"pg_{oid}_sync_')
     ours = [any(marks.search(text) for _kind, text in entry.parts) for entry in entries]
     processes = {entry.process for entry, mine in zip(entries, ours) if mine and entry.process}
-    for entry, mine in reversed(list(zip(entries, ours))):
+    for entry, mine in zip(entries, ours):
         if entry.severity in ("ERROR", "FATAL") and (mine or entry.process in processes):
-            told = [text for kind, text in entry.parts if kind in (entry.severity, "DETAIL")]
-            return " ".join(" ".join(told).split())
-    return None
+            yield entry
+
+
+def _worded(entry: _Entry) -> str:
+    told = [text for kind, text in entry.parts if kind in (entry.severity, "DETAIL")]
+    return " ".join(" ".join(told).split())

@@ -210,7 +210,22 @@ def task(pair, **args):
     return {"name": "wait", "crossover.pgedge.replication_wait": options, "register": "waited"}
 
 
+def in_ledger(pair):
+    """What migration_info shows meanwhile."""
+    until = time.monotonic() + 30
+    while True:
+        found = pair._run("migration_info", {**pair.node.login, "source": pair.source.login, "name": "shop"})
+        if found["progress"]:
+            assert any(text.startswith("  now: sync ") for text in found["screen"]), found["screen"]
+            return found["progress"][0]
+        assert time.monotonic() < until, found
+
+
 def test_progress_is_printed_while_it_waits(pair, tmp_path):
+    from ansible_collections.crossover.pgedge.plugins.module_utils._migration_ledger import Ledger
+
+    with pair.node.connect() as conn:
+        Ledger(conn, "shop").create()
     shown = {
         "ansible.builtin.debug": {"msg": "met={{ waited.met }} rows={{ waited.rows }} changed={{ waited.changed }}"}
     }
@@ -224,14 +239,17 @@ def test_progress_is_printed_while_it_waits(pair, tmp_path):
             seen.append(text)
             if text.startswith("[n7] "):
                 lines.append(text.strip())
-                if len(lines) == 1:  # it is waiting now, and says so: let it go on
+                if len(lines) == 1:  # it is waiting now, and says so; so does the ledger; then let it go on
                     assert process.poll() is None
+                    told = in_ledger(pair)
                     holder.rollback()
         out = "".join(seen)
         assert process.wait(30) == 0, out
     assert len(lines) >= 2 and "3/4 tables" in lines[0] and "lag " in lines[0], out
     assert "[n7] in sync public.t" in lines and lines[-1].startswith("[n7] sync 100% · "), lines
     assert "4/4 tables" in lines[-1] and all(len(text) <= 80 for text in lines), lines
+    assert (told["task"], told["unit"], told["tables_done"], told["tables_total"]) == ("sync", "bytes", 3, 4)
+    assert lines[0].startswith(f"[n7] sync {told['percent']}% · "), "the same figures"
     assert "met=True rows=5001 changed=False" in out
     for secret in (pair.source.login["login_password"], pair.node.login["login_password"]):
         assert secret not in out
