@@ -75,7 +75,7 @@ def test_one_barrier_is_passed_by_all_or_names_who_lags(mesh: Mesh) -> None:
     nodes = [{"name": n, "subscription": mesh.name(n), "slots": slots, **db.login} for n, db in mesh.nodes.items()]
     given: dict[str, Any]
     for given in ({}, {"nodes": nodes}):
-        passed = mesh.wait("barrier", timeout=30, **given)
+        passed = mesh.wait("barrier", False, timeout=30, **given)
         assert passed["met"], passed
         feeds = passed["measurement"]["subscriptions"]
         assert [(f["node"], f["passed"], f["slot"]) for f in feeds] == [(n, True, mesh.name(n)) for n in mesh.nodes]
