@@ -13,10 +13,10 @@ from typing import Any
 
 import ansible_runner
 import pytest
+from integration.test_table_copy import Hold, Pair
 from support.database import Database
 from support.play import Inventory
 from support.screen import Line, Screen, environment, kill_modules, write_play
-from test_table_copy import Hold, Pair
 
 TABLES = 6
 SCHEMA = "CREATE SCHEMA shop;" + "".join(

@@ -73,7 +73,8 @@ def test_one_barrier_is_passed_by_all_or_names_who_lags(mesh: Mesh) -> None:
     mesh.source.sql("INSERT INTO public.t SELECT i FROM generate_series(10001, 11000) i")
     slots = [mesh.name(n) for n in mesh.nodes]
     nodes = [{"name": n, "subscription": mesh.name(n), "slots": slots, **db.login} for n, db in mesh.nodes.items()]
-    for given in ({}, {"nodes": nodes}):
+    more: list[dict[str, Any]] = [{}, {"nodes": nodes}]
+    for given in more:
         passed = mesh.wait("barrier", timeout=30, **given)
         assert passed["met"], passed
         feeds = passed["measurement"]["subscriptions"]
