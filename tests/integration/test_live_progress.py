@@ -74,7 +74,7 @@ def play(pair: Pair, directory: Path) -> Path:
 
 
 def workers(pair: Pair) -> int:
-    """Sessions that bring rows."""
+    """The copy's sessions: with one job, one that brings rows, and maybe one that builds indexes."""
     return len(
         pair.target.sql(
             "SELECT FROM pg_stat_activity WHERE application_name LIKE 'crossover copy%' "
@@ -119,7 +119,7 @@ def test_a_second_run_and_status_show_the_same(pair: Pair, hold: Hold, tmp_path:
 
     second = Screen(tmp_path / "two", str(path))
     second.until(lambda: second.starting("[n1] copy"))
-    assert workers(pair) == 1, "jobs is 1: nobody copies beside it"
+    assert 1 <= workers(pair) <= 2, "nobody copies beside it"
     first.until(lambda: " · 4/6 tables" in first.output)
     second.until(lambda: " · 4/6 tables" in second.output)
     released = time.monotonic()
@@ -142,7 +142,7 @@ def test_the_rerun_after_the_first_runner_was_killed(pair: Pair, hold: Hold, tmp
     first.kill()
     second = Screen(tmp_path / "two", str(path))
     second.until(lambda: second.starting("[n1] copy"))
-    assert workers(pair) == 1, "the copy itself goes on"
+    assert 1 <= workers(pair) <= 2, "the copy itself goes on, and nobody beside it"
     assert kill_modules(home) > 0
     hold.release()
     assert second.wait() == 0, second.output

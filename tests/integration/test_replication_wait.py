@@ -234,7 +234,7 @@ def test_progress_is_printed_while_it_waits(pair, tmp_path):
         holder.execute("LOCK TABLE public.t IN SHARE MODE")
         pair.subscribe()
         process = start_playbook(tmp_path, pair, [task(pair), shown], "-vvv", "-e", "crossover_landing_node=n7")
-        seen, lines = [], []
+        seen, lines, told = [], [], {}
         for text in process.stdout:
             seen.append(text)
             if text.startswith("[n7] "):

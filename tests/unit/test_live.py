@@ -89,7 +89,7 @@ def test_a_line_for_every_5_per_cent_and_one_a_minute(
     lines = played(Action(clock, seconds, lambda at: copy(10 * GIB, rate, min(at * rate, 10 * GIB))), monkeypatch)
     percents = [int(text.split("%")[0].split()[-1]) for _at, text in lines]
     assert {percent // 5 for percent in percents} >= set(range(1, 19)), lines
-    gaps = [later - sooner for (sooner, _), (later, _) in zip(lines, lines[1:])]
+    gaps = [later - sooner for (sooner, _text), (later, _next) in zip(lines, lines[1:])]
     assert max(gaps) <= 60 and all("/s · ETA " in text for _at, text in lines[:-1])
     assert len(lines) <= seconds / 40 + 25, "and no more than that"
 
@@ -97,7 +97,7 @@ def test_a_line_for_every_5_per_cent_and_one_a_minute(
 def test_a_copy_that_stands_still_says_so_every_minute(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = played(Action(clock, 600, lambda at: copy(GIB, 0, GIB / 3)), monkeypatch)
     assert len(lines) >= 10 and all(text.startswith("[n1] copy 33% · ") for _at, text in lines)
-    gaps = [later - sooner for (sooner, _), (later, _) in zip(lines, lines[1:])]
+    gaps = [later - sooner for (sooner, _text), (later, _next) in zip(lines, lines[1:])]
     assert 45 <= min(gaps) and max(gaps) <= 60
 
 
