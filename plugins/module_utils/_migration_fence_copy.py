@@ -129,10 +129,9 @@ class FenceCopy:
 
     def behind(self) -> None:
         """After the switch: what was written to the old side's large objects all the same becomes a warning."""
-        if not self.wish.large_objects:
-            return
         with self._step("fence_copy_behind") as detail:
-            assert detail is not None
+            if detail is None or not self.wish.large_objects:
+                return
             self._remember(set(self.there))
             try:
                 self.reader = open_session(self.m.logins[self.m.old])
