@@ -15,6 +15,8 @@ _MARK = {"done": "done", "failed": "FAILED", "running": "running"}
 
 def next_step(phases: Mapping[str, Any], facts: Mapping[str, Any], control: Control | None) -> str:
     """One sentence: what the operator would do now."""
+    if not phases and control is not None and control.switched:  # the ledger goes last
+        return "nothing: it is finished, and the old source's fence was kept (DROP SCHEMA crossover CASCADE lifts it)"
     if not phases:
         return "ansible-playbook crossover.pgedge.assess"
     failed = [name for name, phase in phases.items() if phase["status"] == "failed"]

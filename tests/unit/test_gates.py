@@ -80,3 +80,7 @@ def test_the_screen_is_for_people() -> None:
     lines = screen("shop", phases, {}, NODE, [], 80)
     assert "  replicate  done        10.2 s  1 149 876 rows, 155 MiB, 56 tables" in lines
     assert "  cutover    done         3.8 s  hold 82 ms, writable node" in lines
+
+
+def test_after_finish_with_the_fence_kept_there_is_nothing_to_do() -> None:
+    assert screen("shop", {}, {}, NODE, [], 80)[-1].startswith("next: nothing: it is finished")
