@@ -110,7 +110,6 @@ class Demo:
             "route": self.route,
             "versions": {"source": self.state["source"]["full"], "node": self.state["target"]["full"]},
             "phases": phases,
-            "copy": {"seconds": self.watch.copy_seconds},
             "acknowledged": {key: verdict["acknowledged"][key] for key in ("ok", *WRONG)},
             "sum": verdict["sum"],
             "cutover": seen.switch("cutover begins", "cutover over"),

@@ -25,11 +25,6 @@ SELECT phase, status, summary, extract(epoch FROM started_at)::float8 AS begun,
        extract(epoch FROM coalesce(finished_at, clock_timestamp()) - started_at)::float8 AS seconds
 FROM crossover.phase ORDER BY started_at
 """
-# The initial copy is over when every table of the subscription is ready.
-_COPY = """
-SELECT count(*) AS tables, count(*) FILTER (WHERE srsubstate = 'r') AS ready
-FROM pg_subscription_rel JOIN pg_subscription s ON s.oid = srsubid WHERE subname = %s
-"""
 
 
 class Watch(threading.Thread):
@@ -38,18 +33,11 @@ class Watch(threading.Thread):
     def __init__(self, source: str, node: str, names: Names, tell: Callable[[dict[str, Any]], None]) -> None:
         super().__init__(name="watch", daemon=True)
         self.sides = {"forward": (source, names.slot), "back": (node, names.back_slot)}
-        self.names = names
         self.tell = tell
-        self.copy_begun = self.copy_over = 0.0
         self.lag: dict[str, list[list[float]]] = {"forward": [], "back": []}
         self._phases: dict[tuple[str, float], dict[str, Any]] = {}
         self._conn: dict[str, psycopg.Connection[Any]] = {}
         self._over = threading.Event()
-
-    @property
-    def copy_seconds(self) -> float:
-        """From the first sight of the subscription until every table was ready."""
-        return round(self.copy_over - self.copy_begun, 2)
 
     @property
     def phases(self) -> list[dict[str, Any]]:
@@ -75,10 +63,6 @@ class Watch(threading.Thread):
         for name, (_sub, slot) in self.sides.items():
             for row in self._ask(name, _LAG, [slot]):
                 self.lag[name].append([round(time.time(), 3), max(0, row["behind"])])
-        if not self.copy_over:
-            for row in self._ask("back", _COPY, [self.names.subscription]):
-                self.copy_begun = self.copy_begun or (time.monotonic() if row["tables"] else 0.0)
-                self.copy_over = time.monotonic() if row["tables"] and row["ready"] == row["tables"] else 0.0
         for row in self._ask("back", _PHASES):
             key = (row["phase"], row["begun"])
             known = self._phases.get(key)
