@@ -39,9 +39,12 @@ def _script(name: str, limit: float) -> Gate:
 GATES = {
     "unit": Gate(("pytest", "tests/unit"), 300, pytest=True),
     # Against real servers, with deadlines, beside other gates: a test that fails once runs a second time, and is named;
-    # a guarantee that is broken (tests/support/switch.py) is broken.
+    # a guarantee that is broken (tests/support/switch.py) is broken. Two workers, each with servers of its own; the
+    # tests of a file stay together, as they share fixtures.
     "integration": Gate(
-        ("pytest", "tests/integration", "--reruns", "1", "--rerun-except", "Broken", "-rR"), 2700, pytest=True
+        ("pytest", "tests/integration", *("-n 2 --dist loadfile --reruns 1 --rerun-except Broken -rR".split())),
+        2700,
+        pytest=True,
     ),
     "molecule": Gate(("molecule", "test", "--scenario-name", "default"), 1800),
     "lint": _script("lint", 900),
