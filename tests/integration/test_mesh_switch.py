@@ -60,7 +60,6 @@ def test_there_and_back_and_there(lab: MeshLab) -> None:
         there = lab.cutover()
         assert not there["failed"] and there["writable"] == "node" and not there.get("warnings"), there
         assert lab.agrees()
-        exactly_once(lab.nodes[2], pooled)
         with contextlib.ExitStack() as stack:
             beside = on_every_node(lab, stack, 100)
             for writers in beside:

@@ -141,10 +141,11 @@ def leave(nodes: list[Database]) -> None:
 
 
 def exactly_once(side: Database, *writers: Writers) -> None:
-    """Every write that any of these had acknowledged is there, once."""
+    """Every write that any of these had acknowledged by now is there, once."""
+    acknowledged = [write for one in writers for write in list(one.acknowledged)]
     rows = side.sql("SELECT client, number, count(*) AS n FROM shop.entry GROUP BY 1, 2")
     found = {(row["client"], row["number"]): row["n"] for row in rows}
-    lost = [write for one in writers for write in one.acknowledged if write not in found]
+    lost = [write for write in acknowledged if write not in found]
     twice = [write for write, n in found.items() if n > 1]
     if lost or twice:
         raise Broken(f"{len(lost)} lost: {lost[:5]}, {len(twice)} twice: {twice[:5]}")
