@@ -42,7 +42,7 @@ from ._migration_links import (
     stop_link,
     verify_links,
 )
-from ._migration_mesh import away, check_landing, check_mesh, has_spock
+from ._migration_mesh_ready import away, check_landing, check_mesh, has_spock
 from ._migration_rescue import Rescue, agree
 from ._migration_route import UNREACHABLE
 from ._migration_sequences import Carry

@@ -16,7 +16,7 @@ from ._migration_cutover import unfinished
 from ._migration_fence_copy import FenceCopy
 from ._migration_fence_share import within
 from ._migration_links import check_feed, check_tables, no_long_transactions
-from ._migration_mesh import away, check_landing, check_mesh, has_spock
+from ._migration_mesh_ready import away, check_landing, check_mesh, has_spock
 from ._migration_sides import Migration
 from ._replication_lag import slot_state
 

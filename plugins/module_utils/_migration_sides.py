@@ -19,7 +19,6 @@ from ._migration_names import Names
 from ._migration_route import Route
 from ._pg_catalog import Scope, Table, tables
 from ._pg_connect import Login, connect
-from ._spock_session import local_only
 
 
 @dataclass(frozen=True)
@@ -140,11 +139,8 @@ class Migration:
         return replace(self, direction="back" if self.direction == "forward" else "forward", tables={})
 
     def open(self, place: str, **how: Any) -> Any:
-        """A connection to a place. What is done on a node stays there: the mesh carries the application only."""
-        conn = connect(self.logins[place], **how)
-        if place != SOURCE:
-            local_only(conn)
-        return conn
+        """A connection to a place. What a session of ours does on a node stays there (_pg_connect)."""
+        return connect(self.logins[place], **how)
 
     @property
     def lease_name(self) -> str:

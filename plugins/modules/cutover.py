@@ -256,7 +256,7 @@ from ..module_utils._migration_cutover import Switch
 from ..module_utils._migration_fence_share import Wish
 from ..module_utils._migration_journal import Journal
 from ..module_utils._migration_ledger import Ledger
-from ..module_utils._migration_mesh import away
+from ..module_utils._migration_mesh_ready import away
 from ..module_utils._migration_names import Names
 from ..module_utils._migration_rehearsal import rehearse
 from ..module_utils._migration_route import make_route
