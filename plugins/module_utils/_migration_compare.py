@@ -20,7 +20,7 @@ from ._errors import CrossoverError
 from ._migration_compare_drill import by_bucket, differing_keys, unequal
 from ._migration_compare_recheck import EXTRA, MISSING, Rechecker
 from ._migration_compare_regions import regions, size
-from ._migration_compare_report import NOT_COMPARED, Tally, report
+from ._migration_compare_report import DIFFERENT, EQUAL, NOT_COMPARED, Tally, report
 from ._migration_compare_scope import NODE, SOURCE, Plan, Unit, Wanted, make_plan
 from ._migration_compare_session import SidePair, open_session
 from ._migration_compare_sql import Region, SideSql
@@ -88,10 +88,11 @@ class Comparison:
                 found = size(source, tally.unit.source.oid)
                 tally.rows, tally.bytes = found["rows"], found["whole"]
         result = report(self.plan, self.tallies, self.options.max_differences, time.monotonic() - begun)
-        for table in result["tables"]:
-            if table["verdict"] == "equal":
-                table["verdict"] = NOT_COMPARED
-        return {**result, "verdict": NOT_COMPARED}
+        for table in result["tables"]:  # a table that is not on the node yet is no difference yet
+            if table["verdict"] in (EQUAL, DIFFERENT):
+                table.update(verdict=NOT_COMPARED, differences=0)
+        totals = {**result["totals"], "differences": 0}
+        return {**result, "totals": totals, "differences": [], "verdict": NOT_COMPARED}
 
     def run(self) -> dict[str, Any]:
         """Compare everything."""

@@ -13,8 +13,8 @@ from ._migration_gates import BEFORE, PHASES
 _MARK = {"done": "done", "failed": "FAILED", "running": "running"}
 
 
-def next_step(phases: Mapping[str, Any], facts: Mapping[str, Any], control: Control | None) -> str:
-    """One sentence: what the operator would do now."""
+def next_step(phases: Mapping[str, Any], control: Control | None, database: str) -> str:
+    """One sentence: what the operator would do now. ``database`` is the source's, which the cutover wants repeated."""
     if not phases and control is not None and control.switched:  # the ledger goes last
         return "nothing: it is finished, and the old source's fence was kept (DROP SCHEMA crossover CASCADE lifts it)"
     if not phases:
@@ -30,7 +30,8 @@ def next_step(phases: Mapping[str, Any], facts: Mapping[str, Any], control: Cont
         return f"ansible-playbook crossover.pgedge.{failed[-1]} (it goes on where it failed)"
     for phase, before in BEFORE.items():
         if phases.get(phase, {}).get("status") != "done" and phases.get(before, {}).get("status") == "done":
-            return f"ansible-playbook crossover.pgedge.{phase}"
+            confirmed = f" -e crossover_cutover={database}" if phase == "cutover" else ""
+            return f"ansible-playbook crossover.pgedge.{phase}{confirmed}"
     return "ansible-playbook crossover.pgedge.assess"
 
 
@@ -56,14 +57,15 @@ def _summary(summary: Mapping[str, Any], width: int) -> str:
 def screen(
     name: str,
     phases: Mapping[str, Any],
-    facts: Mapping[str, Any],
     control: Control | None,
     live: list[str],
     width: int = 80,
+    database: str = "",
 ) -> list[str]:
     """The status on one screen."""
+    following = f"next: {next_step(phases, control, database or name)}"
     if not phases and control is None:
-        return [f"migration {name}: there is none here yet", *live, f"next: {next_step(phases, facts, control)}"]
+        return [f"migration {name}: there is none here yet", *live, following]
     side = control.writable if control else "source"
     epoch = f", epoch {control.epoch}" if control else ""
     lines = [f"migration {name}: the {side} is writable{epoch}", ""]
@@ -74,4 +76,4 @@ def screen(
         room = max(20, width - len(head))
         first = (text or "").splitlines()[0] if text else ""
         lines.append((head + (first if len(first) <= room else first[: room - 1] + "…")).rstrip())
-    return [*lines, *([""] + live if live else []), "", f"next: {next_step(phases, facts, control)}"]
+    return [*lines, *([""] + live if live else []), "", following]

@@ -287,7 +287,7 @@ def with_node(runner: Runner, node: Any) -> Outcome:
             "progress": progress,
             "copied": copied,
             "finished": {t: done_tables(node, params["name"], t) for t in tasks if t != COPY},
-            "screen": screen(params["name"], phases, facts, control, live, params["width"]),
+            "screen": screen(params["name"], phases, control, live, params["width"], source.info.dbname),
         }
     )
 

@@ -597,6 +597,13 @@ def test_check_mode_reads_no_row(sides, compare):
     assert result["tables"][0]["rows"] == 5000
 
 
+def test_check_mode_before_prepare_finds_no_difference(sides, compare):
+    sides.source.as_owner("CREATE TABLE u (id int PRIMARY KEY)")
+    result = compare(check=True)
+    assert (result["verdict"], result["totals"]["differences"], result["differences"]) == ("not compared", 0, [])
+    assert [table["verdict"] for table in result["tables"]] == ["not compared"]
+
+
 def test_counting_ends_and_says_so(sides, compare):
     sides(
         "CREATE TABLE t (id int PRIMARY KEY, v int)",

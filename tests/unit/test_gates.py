@@ -77,10 +77,15 @@ def test_the_screen_is_for_people() -> None:
         "replicate": {"status": "done", "seconds": 10.2, "summary": summary},
         "cutover": {"status": "done", "seconds": 3.8, "summary": {"hold_ms": 82.5, "writable": "node"}},
     }
-    lines = screen("shop", phases, {}, NODE, [], 80)
+    lines = screen("shop", phases, NODE, [], 80)
     assert "  replicate  done        10.2 s  1 149 876 rows, 155 MiB, 56 tables" in lines
     assert "  cutover    done         3.8 s  hold 82 ms, writable node" in lines
 
 
 def test_after_finish_with_the_fence_kept_there_is_nothing_to_do() -> None:
-    assert screen("shop", {}, {}, NODE, [], 80)[-1].startswith("next: nothing: it is finished")
+    assert screen("shop", {}, NODE, [], 80)[-1].startswith("next: nothing: it is finished")
+
+
+def test_the_cutover_is_told_with_its_confirmation() -> None:
+    phases = {name: {"status": "done"} for name in ("assess", "prepare", "replicate", "validate", "benchmark")}
+    assert screen("two", phases, SOURCE, [], 80, "shop")[-1].endswith("cutover -e crossover_cutover=shop")
