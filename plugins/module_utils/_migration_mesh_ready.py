@@ -12,8 +12,8 @@ from ._errors import CrossoverError
 from ._migration_control import NODE
 from ._migration_hops import Hop
 from ._migration_route import UNREACHABLE
-from ._migration_sides import Migration
-from ._pg_catalog import leaves
+from ._migration_sides import FurtherNode, Migration
+from ._pg_catalog import leaves, table_oids
 from ._pg_connect import driver, sql_error
 from ._pg_sql import qualified
 
@@ -51,6 +51,23 @@ def mesh_state(conn: Any) -> dict[str, Any] | None:
 def has_spock(conn: Any) -> bool:
     """Whether rows are replicated by Spock there, or will be once other nodes join."""
     return bool(conn.execute(_THERE).fetchone()["spock"])
+
+
+def only_members(migration: Migration) -> None:
+    """Leave out the nodes that will join the mesh after the switch: none of the migration's tables are there yet."""
+
+    def member(node: FurtherNode) -> bool:
+        if node.landing:
+            return True
+        try:
+            with migration.open(node.name) as conn:
+                return bool(table_oids(conn, migration.scope))
+        except CrossoverError as exc:
+            if exc.code not in UNREACHABLE:
+                raise
+            return True  # nobody knows
+
+    migration.further = [node for node in migration.further if member(node)]
 
 
 def check_landing(migration: Migration) -> None:

@@ -256,7 +256,7 @@ from ..module_utils._migration_cutover import Switch
 from ..module_utils._migration_fence_share import Wish
 from ..module_utils._migration_journal import Journal
 from ..module_utils._migration_ledger import Ledger
-from ..module_utils._migration_mesh_ready import away
+from ..module_utils._migration_mesh_ready import away, only_members
 from ..module_utils._migration_names import Names
 from ..module_utils._migration_rehearsal import rehearse
 from ..module_utils._migration_route import make_route
@@ -281,12 +281,13 @@ SECONDS = {
 def migration_of(runner: Runner) -> Migration:
     """The options as the domain wants them."""
     p: dict[str, Any] = runner.params
+    further = further_nodes(p)
     logins = {SOURCE: runner.login("source"), NODE: runner.login(label=p["node"])}
     return Migration(
         name=p["name"],
         direction=p["direction"],
         logins=logins,
-        make_route=lambda: make_route(p["route"], logins[SOURCE], logins[NODE]),
+        make_route=lambda: make_route(p["route"], logins[SOURCE], logins[NODE], [one.login for one in further]),
         names=Names.of(p["name"], p["node"]),
         scope=Scope(tuple(p["schemas"]) or None, tuple(p["exclude_tables"])),
         limits=Limits(
@@ -295,7 +296,7 @@ def migration_of(runner: Runner) -> Migration:
         ),
         way_back=p["way_back"],
         copies=Wish(p["large_objects"] == "copy", p["unlogged"] == "copy", p["fence_copy_budget"]),
-        further=further_nodes(p),
+        further=further,
     )
 
 
@@ -326,6 +327,7 @@ def work(runner: Runner) -> Outcome:
     params = runner.params
     migration = migration_of(runner)
     _check_limits(migration)
+    only_members(migration)
     if params["only_leave"]:
         return Outcome(changed=migration.make_route().leave(runner.check))
     conn = runner.connect(migration.logins[SOURCE])
