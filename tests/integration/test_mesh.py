@@ -71,10 +71,13 @@ def clear(databases: list[Database]) -> None:
         for row in database.sql("SELECT sub_name FROM spock.subscription", superuser=True):
             database.sql("SELECT spock.sub_drop(%s)", [row["sub_name"]], superuser=True)
     for database in databases:
-        for row in database.sql("SELECT slot_name FROM pg_replication_slots WHERE database = %s", [database.name], True):
+        for row in database.sql(
+            "SELECT slot_name FROM pg_replication_slots WHERE database = %s", [database.name], True
+        ):
             database.sql("SELECT pg_drop_replication_slot(%s)", [row["slot_name"]], superuser=True)
         for row in database.sql(
-            "SELECT node_name FROM spock.node ORDER BY node_id IN (SELECT node_id FROM spock.local_node)", superuser=True
+            "SELECT node_name FROM spock.node ORDER BY node_id IN (SELECT node_id FROM spock.local_node)",
+            superuser=True,
         ):
             database.sql("SELECT spock.node_drop(%s)", [row["node_name"]], superuser=True)
         database.sql("DROP EXTENSION spock CASCADE", superuser=True)
@@ -186,7 +189,11 @@ def test_a_node_leaves_and_comes_back(databases: list[Database], run_module: Cal
     databases[2].sql("INSERT INTO item VALUES (8001, 'n3')", superuser=True)
     planned = mesh(run_module, databases, check=True, remove=["n3"])
     gone = mesh(run_module, databases, remove=["n3"])
-    assert gone["removed"] == ["n3"] and gone["nodes"] == {"n1": {"n2": "replicating"}, "n2": {"n1": "replicating"}, "n3": {}}
+    assert gone["removed"] == ["n3"] and gone["nodes"] == {
+        "n1": {"n2": "replicating"},
+        "n2": {"n1": "replicating"},
+        "n3": {},
+    }
     assert planned["queries"] == gone["queries"]
     assert not mesh(run_module, databases, remove=["n3"])["changed"]
     for database in databases[:2]:
@@ -217,7 +224,9 @@ def test_a_dead_node_does_not_stop_the_others_and_can_be_removed(
     for database in databases[:2]:
         assert database.sql("SELECT count(*)::int AS n FROM pg_replication_slots WHERE database = current_database()",
                             superuser=True)[0]["n"] == 1  # fmt: skip
-        assert [row["node_name"] for row in database.sql("SELECT node_name FROM spock.node ORDER BY 1", superuser=True)] == ["n1", "n2"]
+        assert [
+            row["node_name"] for row in database.sql("SELECT node_name FROM spock.node ORDER BY 1", superuser=True)
+        ] == ["n1", "n2"]
     assert not mesh(run_module, databases, remove=["n3"])["changed"]
 
 
@@ -229,7 +238,10 @@ def test_guards(databases: list[Database], run_module: Callable[..., Any]) -> No
     try:
         time.sleep(0.5)
         refused = run_module("mesh", {"nodes": nodes(two)})
-        assert refused["failed"] and "n2 has spock.exception_behaviour transdiscard instead of sub_disable" in refused["msg"]
+        assert (
+            refused["failed"]
+            and "n2 has spock.exception_behaviour transdiscard instead of sub_disable" in refused["msg"]
+        )
         assert "Nothing was changed" in refused["msg"] and number
     finally:
         two[1].cluster.sql("ALTER SYSTEM RESET spock.exception_behaviour")

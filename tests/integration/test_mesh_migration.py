@@ -12,13 +12,16 @@ import pytest
 from support.cluster import Cluster
 from support.database import Database
 from support.mesh import DDL, WHY, dissolve, in_step, join, raise_nodes, spock_bindir
+from support.mesh_switch import exactly_once
 from support.play import Inventory
 from support.whole import NOTHING, QUICK, SCHEMA, leftovers, ok, rows
+from support.writers import Writers
 
 BINDIR = spock_bindir()
-pytestmark = pytest.mark.skipif(BINDIR is None, reason=WHY)
+pytestmark = [pytest.mark.mesh, pytest.mark.skipif(BINDIR is None, reason=WHY)]
 
 MORE = """
+CREATE TABLE shop.entry (id uuid DEFAULT gen_random_uuid() PRIMARY KEY, client int NOT NULL, number int NOT NULL);
 CREATE TABLE shop.log (at timestamptz, note text);
 CREATE TABLE shop.whole (id int PRIMARY KEY, value int NOT NULL);
 ALTER TABLE shop.whole REPLICA IDENTITY FULL;
@@ -28,8 +31,8 @@ INSERT INTO shop.whole SELECT n, n FROM generate_series(1, 50) n;
 SETS = """SELECT t.set_reloid::regclass::text AS name, s.set_name::text AS repset FROM spock.replication_set_table t
           JOIN spock.replication_set s USING (set_id) ORDER BY 1"""
 IN_SETS = [
-    ("shop.\"Order\"", "default"), ("shop.customer", "default"), ("shop.event", "default"),
-    ("shop.event_new", "default"), ("shop.event_old", "default"), ("shop.log", "default_insert_only"),
+    ("shop.\"Order\"", "default"), ("shop.customer", "default"), ("shop.entry", "default"),
+    ("shop.event", "default"), ("shop.event_new", "default"), ("shop.event_old", "default"), ("shop.log", "default_insert_only"),
     ("shop.whole", "default"),
 ]  # fmt: skip
 BEHAVIOUR = "SELECT setting FROM pg_settings WHERE name = 'spock.exception_behaviour'"
@@ -124,3 +127,74 @@ def test_the_source_feeds_a_mesh(inventory: Inventory, source_db: Database, mesh
             "replicating"
         ] * 2
     assert ok(inventory.play("rollback")).changed == 0
+
+
+class Slow(Writers):
+    """On every server at once, also where they are refused."""
+
+    rest = 0.02
+
+
+def test_the_order_of_phases_and_the_limit(inventory: Inventory, source_db: Database, mesh: list[Database]) -> None:
+    join(mesh)
+    early = inventory.play("replicate")
+    assert early.rc != 0 and "prepare has not run" in early.failure, early.output[-3000:]
+    limited = inventory.play("assess", "--limit", "runner,n1,n3")
+    assert limited.rc != 0 and "--limit leaves out n2" in limited.output
+    assert [leftovers(side) for side in (source_db, *mesh)] == [NOTHING] * 4
+
+
+def test_there_and_back_and_there_to_stay(inventory: Inventory, source_db: Database, mesh: list[Database]) -> None:
+    join(mesh, "default", "default_insert_only", "ddl_sql")
+    sides = [source_db, *mesh]
+    ok(inventory.play("migrate", "--check"))
+    assert [leftovers(side) for side in sides] == [NOTHING] * 4
+    with Slow(source_db.dsn, 2, first=0) as old:
+        ok(inventory.play("migrate", timeout=600))
+        again = ok(inventory.play("migrate", timeout=600))
+        assert again.changed == 0, again.output
+        news = [Slow(node.dsn, 2, first=10 * number) for number, node in enumerate(mesh, 1)]
+        for writers in news:
+            writers.__enter__()
+        try:
+            ok(inventory.play("cutover", "--check", crossover_cutover=source_db.name))
+            ok(inventory.play("cutover", crossover_cutover=source_db.name))
+            for writers in news:
+                writers.go_on()
+            assert "all 3 nodes compare equal" in ok(inventory.play("validate", crossover_validate_force=True)).output
+            assert ok(inventory.play("cutover", crossover_cutover=source_db.name)).changed == 0
+            status = ok(inventory.play("status")).output
+            assert "the node is writable" in status, status
+            ok(inventory.play("replicate"))
+            ok(inventory.play("rollback"))
+            old.go_on()
+            exactly_once(source_db, *news)  # what was written on any node
+            ok(inventory.play("validate", crossover_validate_force=True))
+            ok(inventory.play("cutover", crossover_cutover=source_db.name))
+            for writers in news:
+                writers.go_on()
+            mesh[1].sql("SET session_replication_role = replica; DELETE FROM shop.customer WHERE id = 7")
+            different = inventory.play("validate", crossover_validate_force=True)
+            assert different.rc != 0 and "n2: " in different.failure and "different" in different.failure
+            mesh[1].sql(
+                "SET session_replication_role = replica; "
+                "INSERT INTO shop.customer OVERRIDING SYSTEM VALUE VALUES (7, 'customer 7')"
+            )
+            ok(inventory.play("finish", crossover_finish=source_db.name))
+            for writers in news:
+                writers.go_on()
+        finally:
+            for writers in news:
+                writers.__exit__()
+    in_step(mesh)
+    before_the_end = {failure[:5] for writers in (old, *news) for failure in writers.failed}
+    assert before_the_end == {"25006"}, before_the_end
+    for node in mesh:
+        exactly_once(node, *news)
+    assert len({str(rows(node)) for node in mesh}) == 1
+    assert [leftovers(side) for side in sides] == [NOTHING] * 4
+    assert behaviour(mesh) == ["transdiscard"] * 3
+    assert [in_sets(node) for node in mesh] == [IN_SETS] * 3
+    assert not [row for node in mesh for row in node.sql(QUEUED, superuser=True) if "CREATE" in row["m"]]
+    for node in mesh:
+        assert not node.sql("SELECT FROM spock.exception_log", superuser=True)
