@@ -36,7 +36,9 @@ _DONE = ("r", "y")
 class Join:
     """One new node. Every step looks first whether it is done, so that an interrupted run goes on."""
 
-    def __init__(self, new: Member, donor: Member, others: Sequence[Member], timeout: float, copy_timeout: float) -> None:
+    def __init__(
+        self, new: Member, donor: Member, others: Sequence[Member], timeout: float, copy_timeout: float
+    ) -> None:
         self.new, self.donor, self.timeout, self.copy_timeout = new, donor, timeout, copy_timeout
         self.peers = [other for other in others if other not in (new, donor)]
         self.done: list[Statement] = []
@@ -109,7 +111,9 @@ class Join:
         elif native := [row["subname"] for row in self.donor.do(_NATIVE)]:
             refused = f"{self.donor.name}, which gives its rows, has native subscriptions: {', '.join(native)}"
         elif lost := self._without_set():
-            refused = f"{self.donor.name} has tables in no replication set, which would come empty: {', '.join(lost[:5])}"
+            refused = (
+                f"{self.donor.name} has tables in no replication set, which would come empty: {', '.join(lost[:5])}"
+            )
         if refused:
             raise CrossoverError(
                 refused,
@@ -153,7 +157,9 @@ class Join:
         have = self._sub(self.new, peer)
         assert have is not None
         if not peer.do("SELECT FROM pg_replication_slots WHERE slot_name = %s", [have.slot]).fetchone():
-            slot = f"SELECT lsn::text FROM pg_create_logical_replication_slot({quote_literal(have.slot)}, 'spock_output')"
+            slot = (
+                f"SELECT lsn::text FROM pg_create_logical_replication_slot({quote_literal(have.slot)}, 'spock_output')"
+            )
             peer.do("SELECT set_config('statement_timeout', %s, false)", [f"{self.timeout:.0f}s"])
             self._run(peer, Statement.of(slot))
             peer.do("SELECT set_config('statement_timeout', '0', false)")
@@ -194,7 +200,9 @@ class Join:
             self.timeout,
             f"look at pg_replication_slots on {peer.name}, then run this again",
         )  # fmt: skip
-        at = self.donor.do("SELECT pg_replication_origin_progress(%s, true)::text AS lsn", [following.slot]).fetchone()["lsn"]
+        at = self.donor.do("SELECT pg_replication_origin_progress(%s, true)::text AS lsn", [following.slot]).fetchone()[
+            "lsn"
+        ]
         here = [quote_literal(mine.slot), quote_literal(at)]
         self._run(peer, Statement.of(f"SELECT pg_replication_slot_advance({here[0]}, {here[1]})"))
         self._run(self.new, Statement.of(f"SELECT pg_replication_origin_advance({here[0]}, {here[1]})"))
@@ -242,7 +250,9 @@ _LOST = """SELECT DISTINCT nspname || '.' || relname AS name FROM spock.tables
 def arrive(provider: Member, subscriber: Member, seconds: float) -> None:
     """Everything that was written on the one until now is on the other."""
     event = provider.do("SELECT spock.sync_event()::text AS lsn").fetchone()["lsn"]
-    call = f"CALL spock.wait_for_sync_event(NULL, {quote_literal(provider.name)}, {quote_literal(event)}, {int(seconds)})"
+    call = (
+        f"CALL spock.wait_for_sync_event(NULL, {quote_literal(provider.name)}, {quote_literal(event)}, {int(seconds)})"
+    )
     row: Any = subscriber.do(call).fetchone()
     if row is not None and row.get("result") is False:
         raise CrossoverError(

@@ -66,14 +66,18 @@ class Member:
         try:
             self.look()
         except driver().Error as exc:
-            raise sql_error(exc, self.login, "the node could not be looked at", untouched="nothing was changed") from None
+            raise sql_error(
+                exc, self.login, "the node could not be looked at", untouched="nothing was changed"
+            ) from None
 
     def look(self) -> None:
         """Read everything again. Nothing that this session does is replicated as DDL."""
         one = self.conn.execute(_LOOK, [list(_SETTINGS), list(OWN_SCHEMAS)]).fetchone()
         self.settings, self.tables, self.identity = one["settings"], one["tables"], one["identity"]
         self.version, self.free_slots = one["version"] or "", one["free_slots"]
-        self.origins = {row["roident"]: row["roname"] for row in self.conn.execute("SELECT * FROM pg_replication_origin")}
+        self.origins = {
+            row["roident"]: row["roname"] for row in self.conn.execute("SELECT * FROM pg_replication_origin")
+        }
         if not self.version:
             return
         self.conn.execute("SELECT set_config('spock.enable_ddl_replication', 'off', false)")
