@@ -136,10 +136,10 @@ def test_two_empty_nodes_become_a_mesh(databases: list[Database], run_module: Ca
 
 
 def live_pair(run: Callable[..., Any], two: list[Database]) -> None:
+    whole(mesh(run, two), "n1", "n2")
     for database in two:
-        database.sql(SCHEMA, superuser=True)
+        database.sql(SCHEMA, superuser=True)  # on each: nothing of it is in a set yet
         database.sql(SETS, superuser=True)
-    whole(mesh(run, two, data="same"), "n1", "n2")
 
 
 @pytest.mark.parametrize("attempt", [1, 2, 3])
