@@ -16,7 +16,8 @@ short_description: The nodes as the module mesh takes them
 version_added: "0.1.0"
 author: The Crossover authors (@crossover)
 description:
-  - Puts together what P(crossover.pgedge.mesh_nodes#filter) and P(crossover.pgedge.node_logins#filter) say of each host.
+  - Puts together what P(crossover.pgedge.mesh_nodes#filter) and P(crossover.pgedge.node_logins#filter) say of each
+    host.
 options:
   _input:
     description: C(hostvars).

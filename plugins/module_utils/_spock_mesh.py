@@ -67,14 +67,18 @@ class Member:
         try:
             self.look()
         except driver().Error as exc:
-            raise sql_error(exc, self.login, "the node could not be looked at", untouched="nothing was changed") from None
+            raise sql_error(
+                exc, self.login, "the node could not be looked at", untouched="nothing was changed"
+            ) from None
 
     def look(self) -> None:
         """Read everything again. Nothing that this session does is replicated as DDL."""
         one = self.conn.execute(_LOOK, [self.name, list(_SETTINGS), list(OWN_SCHEMAS)]).fetchone()
         self.settings, self.tables, self.identity = one["settings"], one["tables"], one["identity"]
         self.version, self.free_slots, self.future_id = one["version"] or "", one["free_slots"], one["future_id"]
-        self.origins = {row["roident"]: row["roname"] for row in self.conn.execute("SELECT * FROM pg_replication_origin")}
+        self.origins = {
+            row["roident"]: row["roname"] for row in self.conn.execute("SELECT * FROM pg_replication_origin")
+        }
         if not self.version:
             return
         self.conn.execute("SELECT set_config('spock.enable_ddl_replication', 'off', false)")
@@ -167,7 +171,7 @@ def collisions(members: Sequence[Member]) -> list[str]:
         for member in members:
             if number in member.origins:
                 found.append(
-                    f"the id {number} of node {name} is also that of the replication origin {member.origins[number]} on "
-                    f"{member.name}: give {name} another crossover_node_name, or drop that origin if nothing needs it"
+                    f"the id {number} of node {name} is also that of the replication origin {member.origins[number]} "
+                    f"on {member.name}: give {name} another crossover_node_name, or drop that origin if nothing needs it"
                 )
     return found

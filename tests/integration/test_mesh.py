@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The Crossover authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module mesh on real Spock: a full mesh, a node that comes in under load, one that leaves, and one that is dead."""
+"""The module mesh on real Spock: a full mesh, a node that comes in under load, one that leaves, one that is dead."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ CREATE INDEX ON item (owner);
 CREATE TABLE log (at timestamptz DEFAULT clock_timestamp(), note text);
 INSERT INTO item SELECT n, 'seed' FROM generate_series(1, 5000) n;
 """
-SETS = "SELECT spock.repset_add_table('default', 'item', false), spock.repset_add_table('default_insert_only', 'log', false)"
+SETS = """SELECT spock.repset_add_table('default', 'item', false),
+                 spock.repset_add_table('default_insert_only', 'log', false)"""
 SUMS = "SELECT md5(string_agg(i::text, '|' ORDER BY id)) AS items, count(*) AS n, sum(value) AS total FROM item i"
 LOGS = "SELECT count(*) AS n, count(DISTINCT note) AS notes FROM log"
 FAULTS = "SELECT (SELECT count(*) FROM spock.exception_log)::int AS exceptions"
@@ -71,10 +72,13 @@ def clear(databases: list[Database]) -> None:
         for row in database.sql("SELECT sub_name FROM spock.subscription", superuser=True):
             database.sql("SELECT spock.sub_drop(%s)", [row["sub_name"]], superuser=True)
     for database in databases:
-        for row in database.sql("SELECT slot_name FROM pg_replication_slots WHERE database = %s", [database.name], True):
+        for row in database.sql(
+            "SELECT slot_name FROM pg_replication_slots WHERE database = %s", [database.name], True
+        ):
             database.sql("SELECT pg_drop_replication_slot(%s)", [row["slot_name"]], superuser=True)
         for row in database.sql(
-            "SELECT node_name FROM spock.node ORDER BY node_id IN (SELECT node_id FROM spock.local_node)", superuser=True
+            "SELECT node_name FROM spock.node ORDER BY node_id IN (SELECT node_id FROM spock.local_node)",
+            superuser=True,
         ):
             database.sql("SELECT spock.node_drop(%s)", [row["node_name"]], superuser=True)
         database.sql("DROP EXTENSION spock CASCADE", superuser=True)
@@ -186,7 +190,11 @@ def test_a_node_leaves_and_comes_back(databases: list[Database], run_module: Cal
     databases[2].sql("INSERT INTO item VALUES (8001, 'n3')", superuser=True)
     planned = mesh(run_module, databases, check=True, remove=["n3"])
     gone = mesh(run_module, databases, remove=["n3"])
-    assert gone["removed"] == ["n3"] and gone["nodes"] == {"n1": {"n2": "replicating"}, "n2": {"n1": "replicating"}, "n3": {}}
+    assert gone["removed"] == ["n3"] and gone["nodes"] == {
+        "n1": {"n2": "replicating"},
+        "n2": {"n1": "replicating"},
+        "n3": {},
+    }
     assert planned["queries"] == gone["queries"]
     assert not mesh(run_module, databases, remove=["n3"])["changed"]
     for database in databases[:2]:
@@ -217,7 +225,9 @@ def test_a_dead_node_does_not_stop_the_others_and_can_be_removed(
     for database in databases[:2]:
         assert database.sql("SELECT count(*)::int AS n FROM pg_replication_slots WHERE database = current_database()",
                             superuser=True)[0]["n"] == 1  # fmt: skip
-        assert [row["node_name"] for row in database.sql("SELECT node_name FROM spock.node ORDER BY 1", superuser=True)] == ["n1", "n2"]
+        assert [
+            row["node_name"] for row in database.sql("SELECT node_name FROM spock.node ORDER BY 1", superuser=True)
+        ] == ["n1", "n2"]
     assert not mesh(run_module, databases, remove=["n3"])["changed"]
 
 
@@ -228,7 +238,10 @@ def test_guards(databases: list[Database], run_module: Callable[..., Any]) -> No
     try:
         time.sleep(0.5)
         refused = run_module("mesh", {"nodes": nodes(two)})
-        assert refused["failed"] and "n2 has spock.exception_behaviour transdiscard instead of sub_disable" in refused["msg"]
+        assert (
+            refused["failed"]
+            and "n2 has spock.exception_behaviour transdiscard instead of sub_disable" in refused["msg"]
+        )
         assert "Nothing was changed" in refused["msg"]
     finally:
         two[1].cluster.sql("ALTER SYSTEM RESET spock.exception_behaviour")
@@ -250,8 +263,11 @@ def test_an_origin_that_has_a_nodes_number(databases: list[Database], run_module
     refused = run_module("mesh", {"nodes": named})
     assert refused["failed"] and f"the id {row['roident']} of node {row['name']} is also that of" in refused["msg"]
     assert "Nothing was changed" in refused["msg"] and not two[0].sql("SELECT FROM spock.node", superuser=True)
-    two[1].sql("SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin WHERE roname ~ '^other'", superuser=True)
+    two[1].sql(
+        "SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin WHERE roname ~ '^other'", superuser=True
+    )
     whole(mesh(run_module, two), "n1", "n2")
-    assert two[0].sql("SELECT node_id::int8 = hashtext(node_name::text) & 65535 AS same FROM spock.node", superuser=True) == [
-        {"same": True}
-    ] * 2
+    assert (
+        two[0].sql("SELECT node_id::int8 = hashtext(node_name::text) & 65535 AS same FROM spock.node", superuser=True)
+        == [{"same": True}] * 2
+    )
