@@ -121,8 +121,8 @@ class Join:
                 code="cannot_join",
                 server=str(self.new.login),
                 untouched="nothing was changed",
-                hint="empty its database (drop it, run crossover.pgedge.node), finish the migration first, or put the tables "
-                "into a replication set",
+                hint="empty its database (drop it, run crossover.pgedge.node), finish the migration first, or put the "
+                "tables into a replication set",
             )
         for peer in self.peers:
             self._wait(
@@ -180,7 +180,8 @@ class Join:
             self._run(self.new, sub_create(self.new, self.donor, data=True))
             try:
                 self._wait(
-                    f"{self.new.name} did not take a snapshot of {self.donor.name}", self._snapshot_taken, self.timeout,
+                    f"{self.new.name} did not take a snapshot of {self.donor.name}", self._snapshot_taken,
+                    self.timeout,
                     f"see whether a long transaction is open on {self.donor.name}, and what the log of {self.new.name} says; "
                     "then run this again",
                 )  # fmt: skip
@@ -234,8 +235,8 @@ class Join:
                     code="copy_failed",
                     server=str(self.new.login),
                     untouched="the other nodes work as before",
-                    hint=f"the log of {self.new.name} says why; then remove it (crossover_mesh_remove), empty its database, "
-                    "and run this again",
+                    hint=f"the log of {self.new.name} says why; then remove it (crossover_mesh_remove), empty its "
+                    "database, and run this again",
                 )
             return have.sync in _DONE and have.status == "replicating"
 

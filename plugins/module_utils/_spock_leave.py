@@ -34,8 +34,8 @@ class Leave:
                     arrive(self.gone, member, self.timeout)
         elif here and not self.gone:
             self.warnings.append(
-                f"{self.name} does not answer: whether all that was written there has reached every other node cannot be "
-                "seen. Compare the nodes (crossover.pgedge.table_compare)"
+                f"{self.name} does not answer: whether all that was written there has reached every other node cannot "
+                "be seen. Compare the nodes (crossover.pgedge.table_compare)"
             )
         if self.gone:
             for provider in [*self.gone.have]:

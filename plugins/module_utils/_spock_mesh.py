@@ -171,7 +171,7 @@ def collisions(members: Sequence[Member]) -> list[str]:
         for member in members:
             if number in member.origins:
                 found.append(
-                    f"the id {number} of node {name} is also that of the replication origin {member.origins[number]} "
-                    f"on {member.name}: give {name} another crossover_node_name, or drop that origin if nothing needs it"
+                    f"the id {number} of node {name} is also that of the replication origin "
+                    f"{member.origins[number]} on {member.name}: give {name} another crossover_node_name, or drop that origin if nothing needs it"
                 )
     return found

@@ -51,7 +51,7 @@ def make(members: Sequence[Member], data: str = "auto") -> Plan:
         full = [member.name for member in new if member.tables and not _joining(member)]
         if full:
             raise CrossoverError(
-                f"{', '.join(full)} is not in the mesh and is not empty, while {old[0].name} and others are one already",
+                f"{', '.join(full)} is not in the mesh and is not empty, while {old[0].name} and others are one",
                 code="not_empty",
                 untouched="nothing was changed",
                 hint="empty its database, so that it comes in with a copy; or, if it has the same rows and nothing is "
