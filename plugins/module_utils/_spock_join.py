@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A new node comes into a live mesh with the rows of one that is in it, the donor (private to the collection).
 
-Of every other node (peer) exactly those changes must come directly that the donor's rows do not hold. So, in this order:
+Of every other node (peer) exactly those changes must come directly that the donor's rows do not hold. So, in order:
 
 1. a slot on each peer, from which the new node will read, and a subscription to it that is off;
 2. a sync event of each peer arrives at the donor: what the donor has of the peer is past where that slot begins;
@@ -19,6 +19,7 @@ Spock's own copy gives the rows the time "epoch" and an origin, so they beat no 
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any, Callable, Sequence
 
 from ._errors import CrossoverError
@@ -120,16 +121,20 @@ class Join:
                 code="cannot_join",
                 server=str(self.new.login),
                 untouched="nothing was changed",
-                hint="empty its database (drop it, run crossover.pgedge.node), finish the migration first, or put the tables into "
-                "a replication set",
+                hint="empty its database (drop it, run crossover.pgedge.node), finish the migration first, or put the "
+                "tables into a replication set",
             )
         for peer in self.peers:
             self._wait(
                 f"{self.donor.name} did not follow {peer.name}",
-                lambda peer=peer: (have := self._sub(self.donor, peer)) is not None and have.status == "replicating",
+                partial(self._follows, self.donor, peer),
                 self.timeout,
                 f"look at spock.sub_show_status() on {self.donor.name}, then run this again",
             )
+
+    def _follows(self, member: Member, provider: Member) -> bool:
+        have = self._sub(member, provider)
+        return have is not None and have.status == "replicating"
 
     def _strange_schemas(self) -> list[str]:
         donors = {row["nspname"] for row in self.donor.do(_SCHEMAS, [list(OWN_SCHEMAS[:3])])}
@@ -175,8 +180,10 @@ class Join:
             self._run(self.new, sub_create(self.new, self.donor, data=True))
             try:
                 self._wait(
-                    f"{self.new.name} did not take a snapshot of {self.donor.name}", self._snapshot_taken, self.timeout,
-                    f"see whether a long transaction is open on {self.donor.name}, and the log of {self.new.name}; then run this again",
+                    f"{self.new.name} did not take a snapshot of {self.donor.name}", self._snapshot_taken,
+                    self.timeout,
+                    f"see whether a long transaction is open on {self.donor.name}, and what the log of {self.new.name} says; "
+                    "then run this again",
                 )  # fmt: skip
             except CrossoverError:
                 self.new.do(f"SELECT spock.sub_drop({quote_literal(self.new.subscriptions[self.donor.name])})")
@@ -196,7 +203,7 @@ class Join:
         assert mine is not None
         self._wait(
             f"{self.donor.name} did not let go of {peer.name}",
-            lambda: not peer.do("SELECT FROM pg_replication_slots WHERE slot_name = %s AND active", [following.slot]).fetchone(),
+            lambda: peer.do(_READING, [following.slot]).fetchone() is None,
             self.timeout,
             f"look at pg_replication_slots on {peer.name}, then run this again",
         )  # fmt: skip
@@ -228,8 +235,8 @@ class Join:
                     code="copy_failed",
                     server=str(self.new.login),
                     untouched="the other nodes work as before",
-                    hint=f"the log of {self.new.name} says why; then remove it (crossover_mesh_remove), empty its database, and "
-                    "run this again",
+                    hint=f"the log of {self.new.name} says why; then remove it (crossover_mesh_remove), empty its "
+                    "database, and run this again",
                 )
             return have.sync in _DONE and have.status == "replicating"
 
@@ -239,6 +246,7 @@ class Join:
         )  # fmt: skip
 
 
+_READING = "SELECT FROM pg_replication_slots WHERE slot_name = %s AND active"
 _NATIVE = """SELECT subname FROM pg_subscription
              WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 _SCHEMAS = """SELECT nspname FROM pg_namespace

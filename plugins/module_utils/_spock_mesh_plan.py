@@ -37,8 +37,8 @@ class Plan:
 
 
 def make(members: Sequence[Member], data: str = "auto") -> Plan:
-    """``data``: ``auto`` lets a node without tables come to a mesh with tables by copying; ``same`` says that all have the
-    same rows already."""
+    """``data``: ``auto`` lets a node without tables come to a mesh with tables by copying; ``same`` says that all have
+    the same rows already."""
     plan = Plan()
     alive = [member for member in members if not member.dead]
     for member in members:
@@ -51,11 +51,11 @@ def make(members: Sequence[Member], data: str = "auto") -> Plan:
         full = [member.name for member in new if member.tables and not _joining(member)]
         if full:
             raise CrossoverError(
-                f"{', '.join(full)} is not in the mesh and is not empty, while {old[0].name} and others are a mesh already",
+                f"{', '.join(full)} is not in the mesh and is not empty, while {old[0].name} and others are one",
                 code="not_empty",
                 untouched="nothing was changed",
-                hint="empty its database, so that it comes in with a copy; or, if it has the same rows and nothing is being "
-                "written, set crossover_mesh_data to same",
+                hint="empty its database, so that it comes in with a copy; or, if it has the same rows and nothing is "
+                "being written, set crossover_mesh_data to same",
             )
         donor = _donor(old)
         plan.join = [(member, donor) for member in new]
