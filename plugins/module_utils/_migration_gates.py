@@ -11,17 +11,8 @@ from typing import Any, Mapping
 from ._migration_control import Control
 
 PHASES = (
-    "assess",
-    "prepare",
-    "replicate",
-    "validate",
-    "benchmark",
-    "cutover",
-    "expand",
-    "monitor",
-    "finish",
-    "rollback",
-)
+    "assess", "prepare", "replicate", "validate", "benchmark", "cutover", "expand", "monitor", "finish", "rollback",
+)  # fmt: skip
 
 # A phase -> the phase that must be done before it.
 BEFORE = {

@@ -42,8 +42,8 @@ options:
     default: 30
   remember:
     description:
-      - Whether the node's ledger remembers what C(spock.exception_behaviour) was. V(false) is for a node that is about to
-        join, whose ledger comes with the structure; RV(was) has it then.
+      - Whether the node's ledger remembers what C(spock.exception_behaviour) was. V(false) is for a node that is about
+        to join, whose ledger comes with the structure; RV(was) has it then.
     type: bool
     default: true
   was:

@@ -32,7 +32,8 @@ SETS = """SELECT t.set_reloid::regclass::text AS name, s.set_name::text AS repse
           JOIN spock.replication_set s USING (set_id) ORDER BY 1"""
 IN_SETS = [
     ("shop.\"Order\"", "default"), ("shop.customer", "default"), ("shop.entry", "default"),
-    ("shop.event", "default"), ("shop.event_new", "default"), ("shop.event_old", "default"), ("shop.log", "default_insert_only"),
+    ("shop.event", "default"), ("shop.event_new", "default"), ("shop.event_old", "default"),
+    ("shop.log", "default_insert_only"),
     ("shop.whole", "default"),
 ]  # fmt: skip
 BEHAVIOUR = "SELECT setting FROM pg_settings WHERE name = 'spock.exception_behaviour'"
