@@ -73,6 +73,8 @@ requirements:
 notes:
   - The module runs where its task runs (the runner) and reaches the server over libpq; psycopg 3 must be
     installed for the Python that Ansible uses there.
+  - What the module does means this server alone. On a Spock node its DDL is never replicated, whatever the node's
+    settings say.
 """
 
     SOURCE = r"""
