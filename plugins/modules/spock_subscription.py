@@ -1,0 +1,300 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The Crossover authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: spock_subscription
+short_description: Manage a subscription of a pgEdge node to another
+version_added: "0.1.0"
+description:
+  - Manages one Spock subscription, through which a node gets what is written on another. A full mesh has one on each
+    node to each other node.
+  - Needs the extension C(spock), 5.x or 6.x, in both databases, and a superuser.
+  - For a native subscription, for example to Aurora, there is M(crossover.pgedge.subscription).
+options:
+  name:
+    description: Name of the subscription, C([a-z0-9_]).
+    type: str
+    required: true
+  state:
+    description:
+      - V(absent) drops it, with its slot on the provider. Where the provider does not answer, RV(remaining_slots) names
+        the slot that is left there.
+    type: str
+    default: present
+    choices: [absent, present]
+  connparams:
+    description:
+      - How this node reaches the provider, as parameters of libpq (C(host), C(port), C(dbname), C(user), C(password), …).
+        Required for a new subscription. If they change, the provider gets a further interface, which is then used.
+      - All subscriptions of this node to one provider need the same ones.
+    type: dict
+  replication_sets:
+    description:
+      - The provider's sets that are wanted. A new subscription takes C(default), C(default_insert_only) and C(ddl_sql); of
+        an existing one, sets are added and removed.
+    type: list
+    elements: str
+  synchronize_structure:
+    description: Take over the provider's schema when the subscription is made.
+    type: bool
+    default: false
+  synchronize_data:
+    description: Take over the rows that are there when the subscription is made.
+    type: bool
+    default: false
+  forward_origins:
+    description:
+      - V([]) takes only what was written on the provider itself, as a full mesh needs it; V([all]) also what came to it
+        from elsewhere. Cannot be changed before Spock 6.
+    type: list
+    elements: str
+  apply_delay:
+    description: Seconds to wait before a change is applied. Cannot be changed before Spock 6.
+    type: float
+  force_text_transfer:
+    description: Send values as text. Cannot be changed.
+    type: bool
+  enabled:
+    description: Whether it replicates. A new one does; an existing one is left as it is if this is not given.
+    type: bool
+  skip_schema:
+    description: Schemas to leave out of C(synchronize_structure). Cannot be changed before Spock 6.
+    type: list
+    elements: str
+  skip_lsn:
+    description:
+      - Skip the provider's transaction that ends at this LSN. What it changed is missing here afterwards; compare its
+        tables. V(0/0) takes a skip back.
+    type: str
+  resync_tables:
+    description: Copy these tables again from the provider, each time the module runs.
+    type: list
+    elements: str
+    default: []
+  resync_truncate:
+    description: Empty each of O(resync_tables) first.
+    type: bool
+    default: true
+  wait_timeout:
+    description:
+      - Seconds to wait until it replicates and every table's initial copy is done; the failure says how far it is.
+        V(0) does not wait.
+    type: float
+    default: 0
+extends_documentation_fragment:
+  - crossover.pgedge.login
+attributes:
+  check_mode:
+    support: full
+    description: Nothing is changed, and nothing is waited for. RV(queries) is what would run.
+  diff_mode:
+    support: full
+    description: The subscription before and after, without passwords.
+author:
+  - The Crossover authors (@crossover)
+seealso:
+  - module: crossover.pgedge.spock_node
+  - module: crossover.pgedge.spock_repset
+  - module: crossover.pgedge.mesh_wait
+"""
+
+EXAMPLES = r"""
+- name: Node n2 gets what is written on n1
+  crossover.pgedge.spock_subscription:
+    name: sub_n2_n1
+    connparams:
+      host: n1.example.com
+      dbname: shop
+      user: crossover
+      password: "{{ node_password }}"
+    replication_sets: [default, default_insert_only]
+    forward_origins: []
+    wait_timeout: 60
+    login_host: n2.example.com
+    login_user: crossover
+    login_password: "{{ node_password }}"
+    login_db: shop
+"""
+
+RETURN = r"""
+queries:
+  description: The statements, the same in check mode, passwords hidden.
+  type: list
+  elements: str
+  returned: always
+  sample: ["SELECT spock.sub_enable('sub_n2_n1', immediate := true)"]
+subscription:
+  description:
+    - The subscription as it is now; in check mode as it would be, as far as that is known. Empty when it is absent.
+    - Its C(status) is V(initializing), V(replicating), V(disabled), V(down) or V(unknown).
+  type: dict
+  returned: always
+  sample: {name: sub_n2_n1, status: replicating, provider: n1, enabled: true, sets: [default, default_insert_only]}
+remaining_slots:
+  description: Slots that could not be dropped on the provider, which keep its WAL until somebody drops them there.
+  type: list
+  elements: str
+  returned: O(state=absent)
+  sample: []
+spock:
+  description: Version of Spock.
+  type: str
+  returned: always
+  sample: 5.0.11
+"""
+
+import re
+import time
+from typing import Any
+
+from ..module_utils import _replication_conninfo as conninfo
+from ..module_utils import _spock_subscription as spock
+from ..module_utils._ansible import Outcome, Runner, run_module
+from ..module_utils._errors import CrossoverError
+from ..module_utils._pg_connect import Login
+from ..module_utils._replication_apply import apply, keep_quiet
+from ..module_utils._spock_repset import resolve
+from ..module_utils._spock_subscription import REPLICATING, SpockSubscription, Wanted
+from ..module_utils._spock_version import require_spock
+
+LOOK = 0.2  # seconds between two looks while waiting
+
+
+def refuse(message: str, login: Login, name: str, hint: str, code: str = "bad_option") -> CrossoverError:
+    """Nothing has been done yet."""
+    return CrossoverError(
+        message, code=code, server=str(login), object=name, untouched="nothing was changed", hint=hint
+    )
+
+
+def wanted(params: dict[str, Any], actual: SpockSubscription | None, login: Login) -> Wanted:
+    """The options as the domain wants them."""
+    name = params["name"]
+    if not re.fullmatch(r"[a-z0-9_]{1,63}", name):
+        raise refuse(f"{name!r} is no name of a subscription", login, name, "use a-z, 0-9 and _ only", "bad_name")
+    if actual is None and not params["connparams"]:
+        raise refuse(f"subscription {name} is not there", login, name, "give connparams to make it")
+    if params["skip_lsn"] is not None and not re.fullmatch(r"[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}", params["skip_lsn"]):
+        raise refuse(f"{params['skip_lsn']!r} is no LSN", login, name, "give it as PostgreSQL shows it: 16/B374D848")
+    lists = {
+        key: tuple(params[option]) if params[option] is not None else None
+        for key, option in (("sets", "replication_sets"), ("forward_origins",) * 2, ("skip_schema",) * 2)
+    }
+    return Wanted(
+        name=name,
+        dsn=conninfo.wanted(params["connparams"]) if params["connparams"] else None,
+        structure=params["synchronize_structure"],
+        data=params["synchronize_data"],
+        **{key: params[key] for key in ("enabled", "apply_delay", "force_text_transfer", "skip_lsn")},
+        **lists,
+    )
+
+
+def wait(conn: Any, login: Login, name: str, timeout: float) -> None:
+    """Until it replicates and nothing is left to copy."""
+    until = time.monotonic() + timeout
+    while True:
+        now = spock.subscriptions(conn)[name]
+        left = spock.waiting(conn, now)
+        if now.status == REPLICATING and not left:
+            return
+        if time.monotonic() > until:
+            copying = f", {len(left)} table(s) are not copied yet ({', '.join(left[:3])})" if left else ""
+            raise CrossoverError(
+                f"subscription {name} is not in step with {now.provider} after {timeout:g} s: it is {now.status}{copying}",
+                code="not_in_sync",
+                object=name,
+                server=str(login),
+                untouched="it is there and goes on by itself",
+                hint="see the log of this node, and whether it reaches the provider; then run this again",
+            )
+        time.sleep(LOOK)
+
+
+def present(runner: Runner, conn: Any, login: Login, actual: SpockSubscription | None, major: int) -> Outcome:
+    """Create or change it."""
+    params, name = runner.params, runner.params["name"]
+    want = wanted(params, actual, login)
+    steps = spock.plan(want, actual, major, login)
+    tables = resolve(conn, params["resync_tables"], "table(s) are", login) if params["resync_tables"] else {}
+    steps += [spock.resync(name, table, params["resync_truncate"]) for table in tables.values()]
+    after = spock.predicted(want, actual)
+    if steps and not runner.check:
+        secrets = conninfo.secrets(want.dsn)
+        if secrets:
+            keep_quiet(conn)
+        apply(
+            conn,
+            login,
+            steps,
+            f"the subscription {name} could not be {'changed' if actual else 'made'}",
+            secrets=secrets,
+        )
+    if params["wait_timeout"] and not runner.check and want.enabled is not False:
+        wait(conn, login, name, params["wait_timeout"])
+    if not runner.check:
+        after = spock.subscriptions(conn)[name].shown()
+    return Outcome(bool(steps), queries=steps, before=actual.shown() if actual else {}, after=after)
+
+
+def absent(runner: Runner, conn: Any, login: Login, actual: SpockSubscription | None, _major: int) -> Outcome:
+    """Drop it, and say what remains on the provider."""
+    if actual is None:
+        return Outcome(before={}, after={}, result={"remaining_slots": []})
+    steps, warnings, remaining = [spock.drop(actual.name)], [], []
+    if not runner.check:
+        said: list[str] = []
+        conn.add_notice_handler(lambda diag: said.append(diag.message_primary or ""))
+        apply(conn, login, steps, f"the subscription {actual.name} could not be dropped")
+        if any("slot" in text or "connect" in text for text in said):
+            remaining = [actual.slot]
+            warnings = [
+                f"{actual.provider} did not answer: its slot {actual.slot} is left there and keeps WAL. When it is back: "
+                f"SELECT pg_drop_replication_slot('{actual.slot}')"
+            ]
+    return Outcome(
+        True, queries=steps, before=actual.shown(), after={}, warnings=warnings, result={"remaining_slots": remaining}
+    )
+
+
+def work(runner: Runner) -> Outcome:
+    """Read, plan, apply, read again."""
+    login = runner.login(label="server")
+    conn = runner.connect(login)
+    version = require_spock(conn, login)
+    actual = spock.subscriptions(conn).get(runner.params["name"])
+    do = {"present": present, "absent": absent}[runner.params["state"]]
+    outcome = do(runner, conn, login, actual, version.major)
+    outcome.result.update(subscription=outcome.after, spock=version.text)
+    return outcome
+
+
+def main() -> None:
+    """Entry point."""
+    lists = ("replication_sets", "forward_origins", "skip_schema")
+    run_module(
+        {
+            "name": {"type": "str", "required": True},
+            "state": {"type": "str", "default": "present", "choices": ["absent", "present"]},
+            "connparams": {"type": "dict"},
+            **{option: {"type": "list", "elements": "str"} for option in lists},
+            "synchronize_structure": {"type": "bool", "default": False},
+            "synchronize_data": {"type": "bool", "default": False},
+            "apply_delay": {"type": "float"},
+            "force_text_transfer": {"type": "bool"},
+            "enabled": {"type": "bool"},
+            "skip_lsn": {"type": "str"},
+            "resync_tables": {"type": "list", "elements": "str", "default": []},
+            "resync_truncate": {"type": "bool", "default": True},
+            "wait_timeout": {"type": "float", "default": 0},
+        },
+        work,
+    )
+
+
+if __name__ == "__main__":
+    main()
