@@ -98,8 +98,8 @@ def refuse_same_ids(conn: Any, login: Login) -> None:
     """A node's id must not be the number of a replication origin on any node."""
     for row in conn.execute(_SAME):
         raise CrossoverError(
-            f"Spock's id of node {row['node']}, {row['id']}, is also the number of the replication origin {row['origin']}: "
-            "after a crash changes could be missing",
+            f"Spock's id of node {row['node']}, {row['id']}, is also the number of the replication origin "
+            f"{row['origin']}: after a crash changes could be missing",
             code="node_id_taken",
             server=str(login),
             object=row["node"],

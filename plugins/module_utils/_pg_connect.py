@@ -130,6 +130,9 @@ def driver() -> Any:
 ALIVE = {"keepalives_idle": "5", "keepalives_interval": "2", "keepalives_count": "3", "tcp_user_timeout": "10000"}
 
 
+_SET = "SELECT pg_catalog.set_config(name, value, false) FROM pg_catalog.json_each_text(%s) AS w (name, value)"
+
+
 def connect(
     login: Login,
     *,
@@ -156,10 +159,7 @@ def connect(
         wanted = {} if "replication" in parameters else dict(login.session)
         wanted.update({"search_path": search_path} if search_path else {}, **(settings or {}))
         if wanted:
-            conn.execute(
-                "SELECT pg_catalog.set_config(name, value, false) FROM pg_catalog.json_each_text(%s) AS wanted (name, value)",
-                [json.dumps(wanted)],
-            )
+            conn.execute(_SET, [json.dumps(wanted)])
         if login.session_role:
             from psycopg import sql
 

@@ -10,12 +10,13 @@ module: mesh_guard
 short_description: Make one node of a mesh fit for a migration, for as long as it lasts
 version_added: "0.1.0"
 description:
-  - Looks whether the node is in a mesh with its O(peers), sets C(spock.exception_behaviour) to V(sub_disable), puts every
-    migrated table into a replication set, and sees that no node's id is the number of a replication origin.
+  - Looks whether the node is in a mesh with its O(peers), sets C(spock.exception_behaviour) to V(sub_disable), puts
+    every migrated table into a replication set, and sees that no node's id is the number of a replication origin.
   - With Spock's own C(transdiscard), a transaction that cannot be applied is thrown away, and nothing stops.
   - A table goes into the set C(default); one without a replica identity index goes into C(default_insert_only), which
     carries no updates and deletes, and RV(insert_only) names it. A table that is in a set already stays there.
-  - A table with a primary key and C(REPLICA IDENTITY FULL), which Spock does not take, gets C(REPLICA IDENTITY DEFAULT).
+  - A table with a primary key and C(REPLICA IDENTITY FULL), which Spock does not take, gets
+    C(REPLICA IDENTITY DEFAULT).
   - On a server without Spock the module does nothing, unless O(peers) asks for a mesh.
 options:
   name:
@@ -115,8 +116,8 @@ from ..module_utils._migration_mesh import (
     FACT,
     WANTED,
     Guard,
-    apply_setting,
     apply_sets,
+    apply_setting,
     mesh_problems,
     plan_restore,
     plan_sets,

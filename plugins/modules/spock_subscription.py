@@ -253,7 +253,7 @@ def absent(runner: Runner, conn: Any, login: Login, actual: SpockSubscription | 
         if any("slot" in text or "connect" in text for text in said):
             remaining = [actual.slot]
             warnings = [
-                f"{actual.provider} did not answer: its slot {actual.slot} is left there and keeps WAL. When it is back: "
+                f"{actual.provider} did not answer: its slot {actual.slot} is left there and keeps WAL. Then: "
                 f"SELECT pg_drop_replication_slot('{actual.slot}')"
             ]
     return Outcome(

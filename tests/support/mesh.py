@@ -87,14 +87,16 @@ def join(databases: Sequence[Database], *sets: str) -> None:
 
 def dissolve(databases: Sequence[Database]) -> None:
     """Take the mesh apart, and drop the databases."""
-    for node in databases:
+    joined = [node for node in databases if node.sql("SELECT FROM pg_extension WHERE extname = 'spock'")]
+    for node in joined:
         for row in node.sql("SELECT sub_name FROM spock.subscription", superuser=True):
             node.sql("SELECT spock.sub_drop(%s)", [row["sub_name"]], superuser=True)
-    for node in databases:
+    for node in joined:
         node.sql(
             "SELECT spock.node_drop(node_name) FROM spock.local_node JOIN spock.node USING (node_id)", superuser=True
         )
         node.sql("DROP EXTENSION spock CASCADE", superuser=True)
+    for node in databases:
         node.drop()
 
 
