@@ -5,14 +5,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from ._pg_connect import LOCAL
-
-_SET = "SELECT pg_catalog.set_config(name, value, false) FROM pg_catalog.json_each_text(%s) AS wanted (name, value)"
+from ._pg_connect import LOCAL, set_session
 
 
 def local_only(conn: Any) -> None:
     """Nothing that this session does is replicated as DDL. Sessions of ``Login.of`` are so from the start."""
-    conn.execute(_SET, [json.dumps(LOCAL)])
+    set_session(conn, LOCAL)

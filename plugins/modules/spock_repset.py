@@ -40,10 +40,13 @@ options:
   tables:
     description:
       - Tables that shall be in the set, each a name or a dict with C(name), C(columns) (a list), C(row_filter) (an SQL
-        condition) and C(include_partitions) (a partitioned table's partitions too; V(true) by default).
-      - Names are written as in SQL, with their schema, quoted where PostgreSQL would quote them.
-      - A filter that PostgreSQL shows in the same way as the one that is there is no change.
-      - To give a partition a column list or filter of its own, name it as a table.
+        condition) and C(include_partitions) (whether a partitioned table brings its partitions; V(true) by default).
+      - Names as in M(crossover.pgedge.publication). C(orders) is C(public.orders), and double quotes are needed around a
+        part with a dot in it only.
+      - A table that is there with other columns or another filter is taken out and put in again, in one transaction. A
+        filter that means the same to PostgreSQL, however written, is no change.
+      - A partition that was made since comes in when the module runs again. To give one a column list or a filter of its
+        own, name it as well.
     type: list
     elements: raw
   sequences:
@@ -52,8 +55,8 @@ options:
     elements: str
   exact:
     description:
-      - Take out tables (if O(tables) is given) and sequences (if O(sequences) is given) that are not named. Partitions of
-        a named table stay.
+      - Without it, tables and sequences are added and changed, and none leaves the set. With it, those that are not named
+        leave it, as from a publication - tables if O(tables) is given, sequences if O(sequences) is.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -65,6 +68,9 @@ attributes:
   diff_mode:
     support: full
     description: The set before and after.
+  idempotent:
+    support: full
+    description: The same input twice changes nothing.
 author:
   - The Crossover authors (@crossover)
 seealso:
@@ -93,7 +99,7 @@ queries:
   type: list
   elements: str
   returned: always
-  sample: ["SELECT spock.repset_add_table('default', 'shop.customer'::regclass, synchronize_data := false)"]
+  sample: ["SELECT spock.repset_drop('eu')"]
 repset:
   description: The set as it is now; in check mode as it would be. Empty when it is absent.
   type: dict
@@ -106,88 +112,79 @@ spock:
   sample: 5.0.11
 """
 
-from dataclasses import replace
 from typing import Any
 
 from ..module_utils._ansible import Outcome, Runner, run_module
 from ..module_utils._errors import CrossoverError
 from ..module_utils._pg_connect import Login
-from ..module_utils._pg_sql import Statement, quote_literal
 from ..module_utils._replication_apply import apply
-from ..module_utils._spock_node import local_node
+from ..module_utils._spock_node import require_node
 from ..module_utils._spock_repset import (
     OPERATIONS,
+    OWN_SETS,
     Member,
     Repset,
+    drop,
     plan,
     predicted,
     read,
     refuse_without_index,
     resolve,
     settle_filters,
+    with_partitions,
 )
 from ..module_utils._spock_version import require_spock
 
 KEYS = {"name", "columns", "row_filter", "include_partitions"}
-OURS = ("default", "default_insert_only", "ddl_sql")
-# every partition below the given tables
-_PARTITIONS = (
-    "SELECT relid::regclass::text AS name FROM unnest(%s::text[]) w, pg_partition_tree(w::regclass) WHERE level > 0"
-)
 
 
-def members(conn: Any, entries: list[Any], login: Login) -> dict[str, Member]:
-    """The tables as asked for, by the name that PostgreSQL shows."""
-    found: dict[str, Member] = {}
-    for entry in entries:
-        table = entry if isinstance(entry, dict) else {"name": str(entry)}
-        if (wrong := set(table) - KEYS) or not table.get("name"):
-            what = f"has {', '.join(sorted(wrong))}" if wrong else "lacks a name"
-            raise CrossoverError(
-                f"an entry of tables {what}",
-                code="bad_option",
-                untouched="nothing was changed",
-                hint=f"an entry is a name, or a dict with {', '.join(sorted(KEYS))}",
-            )
-        columns = table.get("columns")
-        found[str(table["name"])] = Member(
-            tuple(str(column) for column in columns) if columns else None,
-            table.get("row_filter") or None,
-            table.get("include_partitions") is not False,
+def entry(given: Any) -> dict[str, Any]:
+    """One entry of O(tables) as a dict."""
+    table = dict(given) if isinstance(given, dict) else {"name": given}
+    wrong = sorted(set(table) - KEYS)
+    if wrong or not table.get("name"):
+        raise CrossoverError(
+            f"an entry of tables {'has ' + ', '.join(wrong) if wrong else 'has no name'}",
+            code="bad_option",
+            untouched="nothing was changed",
+            hint=f"an entry is a name, or a dict with {', '.join(sorted(KEYS))}",
         )
-    shown = resolve(conn, found, "table(s) are", login)
-    return {shown[name]: member for name, member in found.items()}
+    return table
 
 
-def with_partitions(conn: Any, want: Repset, there: Repset | None) -> Repset:
-    """What is in the set because its parent is wanted is wanted too: exact does not take it out."""
-    parents = [name for name, member in want.tables.items() if member.partitions]
-    rows = conn.execute(_PARTITIONS, [parents]) if parents else []
-    known = there.tables if there else {}
-    kept = {row["name"]: known[row["name"]] for row in rows if row["name"] in known}
-    return replace(want, tables={**kept, **want.tables})
+def members(conn: Any, given: list[Any], login: Login) -> dict[str, Member]:
+    """The tables as asked for, with their partitions."""
+    entries = {str(table["name"]): table for table in map(entry, given)}
+    shown = resolve(conn, entries, login)
+    found, parents = {}, []
+    for name, table in entries.items():
+        columns = tuple(str(column) for column in table.get("columns") or ())
+        found[shown[name]] = Member(columns or None, table.get("row_filter") or None)
+        if table.get("include_partitions") is not False:
+            parents.append(shown[name])
+    return with_partitions(conn, found, parents)
 
 
 def present(runner: Runner, conn: Any, login: Login, actual: Repset | None) -> Outcome:
     """Create or change it."""
     params = runner.params
-    tables = members(conn, params["tables"] or [], login)
-    sequences = tuple(resolve(conn, params["sequences"] or [], "sequence(s) are", login).values())
-    operations = {operation: params[f"replicate_{operation}"] for operation in OPERATIONS}
-    want = settle_filters(conn, Repset(params["name"], operations, tables, sequences), actual)
-    if params["exact"]:
-        want = with_partitions(conn, want, actual)
-        if actual and params["tables"] is None:
-            want = replace(want, tables=actual.tables)
-        if actual and params["sequences"] is None:
-            want = replace(want, sequences=actual.sequences)
+    want = Repset(
+        params["name"],
+        {operation: params[f"replicate_{operation}"] for operation in OPERATIONS},
+        members(conn, params["tables"], login) if params["tables"] is not None else None,
+        list(resolve(conn, params["sequences"], login, "sequence", "S").values())
+        if params["sequences"] is not None
+        else None,
+    )
+    want = settle_filters(conn, want, actual)
     after = predicted(want, actual, params["exact"])
-    refuse_without_index(conn, want, after.operations, login)
+    warnings = refuse_without_index(conn, want, actual, after, login)
     steps = plan(want, actual, params["exact"])
     if steps and not runner.check:
         apply(conn, login, steps, f"the set {params['name']} could not be changed", together=True)
         after = read(conn, params["name"]) or after
-    return Outcome(bool(steps), queries=steps, before=actual.shown() if actual else {}, after=after.shown())
+    before = actual.shown() if actual else {}
+    return Outcome(bool(steps), queries=steps, before=before, after=after.shown(), warnings=warnings)
 
 
 def absent(runner: Runner, conn: Any, login: Login, actual: Repset | None) -> Outcome:
@@ -195,15 +192,16 @@ def absent(runner: Runner, conn: Any, login: Login, actual: Repset | None) -> Ou
     name = runner.params["name"]
     if actual is None:
         return Outcome(before={}, after={})
-    if name in OURS:
+    if name in OWN_SETS:
         raise CrossoverError(
-            f"{name} is one of Spock's own sets, which cannot be dropped",
+            f"{name} is one of the sets that Spock itself makes, and is not dropped",
             code="bad_option",
+            object=name,
             server=str(login),
             untouched="nothing was changed",
-            hint="empty it: tables: [], exact: true",
+            hint="empty it with tables: [], sequences: [] and exact: true",
         )
-    steps = [Statement.of(f"SELECT spock.repset_drop({quote_literal(name)})")]
+    steps = [drop(name)]
     if not runner.check:
         apply(conn, login, steps, f"the set {name} could not be dropped")
     return Outcome(True, queries=steps, before=actual.shown(), after={})
@@ -214,14 +212,7 @@ def work(runner: Runner) -> Outcome:
     login = runner.login(label="server")
     conn = runner.connect(login)
     version = require_spock(conn, login)
-    if local_node(conn) is None:
-        raise CrossoverError(
-            "this database is no Spock node yet, and sets belong to a node",
-            code="no_node",
-            server=str(login),
-            untouched="nothing was changed",
-            hint="run crossover.pgedge.spock_node, or the playbook crossover.pgedge.mesh, first",
-        )
+    require_node(conn, login, "a replication set")
     actual = read(conn, runner.params["name"])
     outcome = {"present": present, "absent": absent}[runner.params["state"]](runner, conn, login, actual)
     outcome.result.update(repset=outcome.after, spock=version.text)

@@ -26,11 +26,13 @@ options:
     type: str
     default: present
     choices: [absent, present]
-  connparams:
+  provider_dsn:
     description:
       - How this node reaches the provider, as parameters of libpq (C(host), C(port), C(dbname), C(user), C(password), …).
-        Required for a new subscription. If they change, the provider gets a further interface, which is then used.
-      - All subscriptions of this node to one provider need the same ones.
+        Needed for a new subscription. Spock stores it as it is, with the password, in this database.
+      - Compared as a whole. Another one becomes a further interface of the provider, which is then used; what was used
+        before is removed, but for the first one.
+      - All new subscriptions of this node to one provider need the same one.
     type: dict
   replication_sets:
     description:
@@ -59,7 +61,9 @@ options:
     description: Send values as text. Cannot be changed.
     type: bool
   enabled:
-    description: Whether it replicates. A new one does; an existing one is left as it is if this is not given.
+    description:
+      - Whether it replicates. A new one does; an existing one is left as it is if this is not given.
+      - It is turned on and off at once. For a new one that is disabled, Spock makes no slot on the provider.
     type: bool
   skip_schema:
     description: Schemas to leave out of C(synchronize_structure). Cannot be changed before Spock 6.
@@ -69,6 +73,7 @@ options:
     description:
       - Skip the provider's transaction that ends at this LSN. What it changed is missing here afterwards; compare its
         tables. V(0/0) takes a skip back.
+      - A transaction that has been passed already is no change.
     type: str
   resync_tables:
     description: Copy these tables again from the provider, each time the module runs.
@@ -94,19 +99,23 @@ attributes:
   diff_mode:
     support: full
     description: The subscription before and after, without passwords.
+  idempotent:
+    support: partial
+    details: The same input twice changes nothing, but O(resync_tables) are copied each time.
+    description: The same input twice changes nothing.
 author:
   - The Crossover authors (@crossover)
 seealso:
   - module: crossover.pgedge.spock_node
   - module: crossover.pgedge.spock_repset
-  - module: crossover.pgedge.mesh_wait
+  - module: crossover.pgedge.mesh
 """
 
 EXAMPLES = r"""
 - name: Node n2 gets what is written on n1
   crossover.pgedge.spock_subscription:
     name: sub_n2_n1
-    connparams:
+    provider_dsn:
       host: n1.example.com
       dbname: shop
       user: crossover
@@ -130,10 +139,24 @@ queries:
 subscription:
   description:
     - The subscription as it is now; in check mode as it would be, as far as that is known. Empty when it is absent.
-    - Its C(status) is V(initializing), V(replicating), V(disabled), V(down) or V(unknown).
+    - Its C(status) is V(initializing), V(replicating), V(disabled), V(down) or V(unknown), as Spock says; V(null) in check
+      mode if it would be new.
   type: dict
   returned: always
-  sample: {name: sub_n2_n1, status: replicating, provider: n1, enabled: true, sets: [default, default_insert_only]}
+  sample:
+    name: sub_n2_n1
+    status: replicating
+    provider: n1
+    interface: n1
+    provider_dsn: {host: n1.example.com, dbname: shop, user: crossover, password: "********"}
+    enabled: true
+    slot: spk_shop_n1_sub_n2_n1
+    sets: [default, default_insert_only]
+    forward_origins: []
+    apply_delay: 0.0
+    force_text_transfer: false
+    skip_schema: []
+    skip_lsn: 0/0
 remaining_slots:
   description: Slots that could not be dropped on the provider, which keep its WAL until somebody drops them there.
   type: list
@@ -156,9 +179,11 @@ from ..module_utils import _spock_subscription as spock
 from ..module_utils._ansible import Outcome, Runner, run_module
 from ..module_utils._errors import CrossoverError
 from ..module_utils._pg_connect import Login
+from ..module_utils._pg_lsn import Lsn
 from ..module_utils._replication_apply import apply, keep_quiet
+from ..module_utils._spock_node import known_secrets, require_node
 from ..module_utils._spock_repset import resolve
-from ..module_utils._spock_subscription import REPLICATING, SpockSubscription, Wanted
+from ..module_utils._spock_subscription import SpockSubscription, Wanted
 from ..module_utils._spock_version import require_spock
 
 LOOK = 0.2  # seconds between two looks while waiting
@@ -173,44 +198,56 @@ def refuse(message: str, login: Login, name: str, hint: str, code: str = "bad_op
 
 def wanted(params: dict[str, Any], actual: SpockSubscription | None, login: Login) -> Wanted:
     """The options as the domain wants them."""
-    name = params["name"]
+    name, copies = params["name"], params["synchronize_structure"] or params["synchronize_data"]
     if not re.fullmatch(r"[a-z0-9_]{1,63}", name):
-        raise refuse(f"{name!r} is no name of a subscription", login, name, "use a-z, 0-9 and _ only", "bad_name")
-    if actual is None and not params["connparams"]:
-        raise refuse(f"subscription {name} is not there", login, name, "give connparams to make it")
-    if params["skip_lsn"] is not None and not re.fullmatch(r"[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}", params["skip_lsn"]):
-        raise refuse(f"{params['skip_lsn']!r} is no LSN", login, name, "give it as PostgreSQL shows it: 16/B374D848")
-    lists = {
-        key: tuple(params[option]) if params[option] is not None else None
-        for key, option in (("sets", "replication_sets"), ("forward_origins",) * 2, ("skip_schema",) * 2)
-    }
+        raise refuse(
+            f"{name!r} is no name for a subscription", login, name, "use a-z, 0-9 and _, 63 at most", "bad_name"
+        )
+    if actual is None and not params["provider_dsn"]:
+        raise refuse(f"there is no subscription {name} yet", login, name, "give provider_dsn, so that it can be made")
+    if actual is None and copies and params["enabled"] is False:
+        raise refuse(
+            f"subscription {name} cannot be made disabled and copy at once", login, name,
+            "leave out enabled, or synchronize_structure and synchronize_data",
+        )  # fmt: skip
+    skip = params["skip_lsn"]
+    if skip is not None and not re.fullmatch(r"[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}", skip):
+        raise refuse(f"{skip!r} is no LSN", login, name, "give it as PostgreSQL shows it: 16/B374D848")
+    if actual is None and skip is not None:
+        raise refuse(f"there is no subscription {name} yet to skip anything", login, name, "leave out skip_lsn")
+    names = {"sets": "replication_sets", "forward_origins": "forward_origins", "skip_schema": "skip_schema"}
     return Wanted(
         name=name,
-        dsn=conninfo.wanted(params["connparams"]) if params["connparams"] else None,
+        dsn=conninfo.wanted(params["provider_dsn"]) if params["provider_dsn"] else None,
         structure=params["synchronize_structure"],
         data=params["synchronize_data"],
-        **{key: params[key] for key in ("enabled", "apply_delay", "force_text_transfer", "skip_lsn")},
-        **lists,
+        skip_lsn=str(Lsn.parse(skip)) if skip is not None else None,
+        **{key: params[key] for key in ("enabled", "apply_delay", "force_text_transfer")},
+        **{key: tuple(params[option]) if params[option] is not None else None for key, option in names.items()},
     )
 
 
 def wait(conn: Any, login: Login, name: str, timeout: float) -> None:
-    """Until it replicates and nothing is left to copy."""
+    """Until it replicates and no copy is under way."""
     until = time.monotonic() + timeout
     while True:
         now = spock.subscriptions(conn)[name]
-        left = spock.waiting(conn, now)
-        if now.status == REPLICATING and not left:
+        left = spock.copying(conn, now)
+        if now.status == spock.REPLICATING and not left:
             return
-        if time.monotonic() > until:
-            copying = f", {len(left)} table(s) are not copied yet ({', '.join(left[:3])})" if left else ""
+        disabled = now.status == spock.DISABLED
+        if disabled or time.monotonic() > until:
+            when = "" if disabled else f" after {timeout:g} s"
+            tables = f", and {len(left)} table(s) are not copied yet ({', '.join(left[:3])})" if left else ""
             raise CrossoverError(
-                f"subscription {name} is not in step with {now.provider} after {timeout:g} s: it is {now.status}{copying}",
+                f"subscription {name} is not in step with {now.provider}{when}: it is {now.status}{tables}",
                 code="not_in_sync",
                 object=name,
                 server=str(login),
-                untouched="it is there and goes on by itself",
-                hint="see the log of this node, and whether it reaches the provider; then run this again",
+                untouched="it is there" if disabled else "it is there and goes on by itself",
+                hint="see spock.exception_log and the log of this server, then set enabled to true"
+                if disabled
+                else "see the log of this server, and whether it reaches the provider, then run this again",
             )
         time.sleep(LOOK)
 
@@ -219,46 +256,51 @@ def present(runner: Runner, conn: Any, login: Login, actual: SpockSubscription |
     """Create or change it."""
     params, name = runner.params, runner.params["name"]
     want = wanted(params, actual, login)
-    steps = spock.plan(want, actual, major, login)
-    tables = resolve(conn, params["resync_tables"], "table(s) are", login) if params["resync_tables"] else {}
-    steps += [spock.resync(name, table, params["resync_truncate"]) for table in tables.values()]
-    after = spock.predicted(want, actual)
-    if steps and not runner.check:
-        secrets = conninfo.secrets(want.dsn)
-        if secrets:
-            keep_quiet(conn)
-        apply(
-            conn,
-            login,
-            steps,
-            f"the subscription {name} could not be {'changed' if actual else 'made'}",
-            secrets=secrets,
+    plan = spock.plan(want, actual, major, login)
+    tables = resolve(conn, params["resync_tables"], login)
+    plan.change += [spock.resync(name, table, params["resync_truncate"]) for table in tables.values()]
+    outcome = Outcome(bool(plan.steps), queries=plan.steps, before=actual.shown() if actual else {})
+    if actual is None and want.enabled is False:
+        outcome.warnings.append(
+            f"subscription {name} is made disabled, and Spock makes no slot on the provider for such a one: make it there "
+            "before it is enabled"
         )
-    if params["wait_timeout"] and not runner.check and want.enabled is not False:
+    if runner.check:
+        outcome.after = spock.predicted(want, actual)
+        return outcome
+    if plan.steps:
+        keep_quiet(conn)
+        conn.execute("SET log_min_messages = 'fatal'")  # Spock's errors may quote a DSN with its password
+        secrets = [*conninfo.secrets(want.dsn), *known_secrets(conn)]
+        doing = f"the subscription {name} could not be {'changed' if actual else 'made'}"
+        apply(conn, login, plan.change, doing, together=True, secrets=secrets)
+        apply(conn, login, plan.switch, f"the subscription {name} could not be {'en' if want.enabled else 'dis'}abled")
+    if params["wait_timeout"] and want.enabled is not False:
         wait(conn, login, name, params["wait_timeout"])
-    if not runner.check:
-        after = spock.subscriptions(conn)[name].shown()
-    return Outcome(bool(steps), queries=steps, before=actual.shown() if actual else {}, after=after)
+    outcome.after = spock.subscriptions(conn)[name].shown()
+    return outcome
 
 
 def absent(runner: Runner, conn: Any, login: Login, actual: SpockSubscription | None, _major: int) -> Outcome:
     """Drop it, and say what remains on the provider."""
+    outcome = Outcome(before=actual.shown() if actual else {}, after={}, result={"remaining_slots": []})
     if actual is None:
-        return Outcome(before={}, after={}, result={"remaining_slots": []})
-    steps, warnings, remaining = [spock.drop(actual.name)], [], []
-    if not runner.check:
-        said: list[str] = []
-        conn.add_notice_handler(lambda diag: said.append(diag.message_primary or ""))
-        apply(conn, login, steps, f"the subscription {actual.name} could not be dropped")
-        if any("slot" in text or "connect" in text for text in said):
-            remaining = [actual.slot]
-            warnings = [
-                f"{actual.provider} did not answer: its slot {actual.slot} is left there and keeps WAL. Then: "
-                f"SELECT pg_drop_replication_slot('{actual.slot}')"
-            ]
-    return Outcome(
-        True, queries=steps, before=actual.shown(), after={}, warnings=warnings, result={"remaining_slots": remaining}
-    )
+        return outcome
+    outcome.changed, outcome.queries = True, [spock.drop(actual.name)]
+    if runner.check:
+        return outcome
+    said: list[str] = []
+    conn.add_notice_handler(lambda diag: said.append(f"{diag.severity_nonlocalized} {diag.message_primary}"))
+    secrets = known_secrets(conn)
+    apply(conn, login, outcome.queries, f"the subscription {actual.name} could not be dropped", secrets=secrets)
+    # Spock drops the slot if it can, and else warns and names it
+    if any(text.startswith("WARNING") and actual.slot in text for text in said):
+        outcome.result["remaining_slots"] = [actual.slot]
+        outcome.warnings.append(
+            f"subscription {actual.name} is dropped, but not its slot {actual.slot} on {actual.provider}, which did not answer "
+            "or still used it. There it keeps WAL until it is dropped, with crossover.pgedge.slot (state: absent)"
+        )
+    return outcome
 
 
 def work(runner: Runner) -> Outcome:
@@ -266,10 +308,14 @@ def work(runner: Runner) -> Outcome:
     login = runner.login(label="server")
     conn = runner.connect(login)
     version = require_spock(conn, login)
-    actual = spock.subscriptions(conn).get(runner.params["name"])
-    do = {"present": present, "absent": absent}[runner.params["state"]]
-    outcome = do(runner, conn, login, actual, version.major)
-    outcome.result.update(subscription=outcome.after, spock=version.text)
+    name, state = runner.params["name"], runner.params["state"]
+    if state == "present":
+        require_node(conn, login, "a subscription")
+    actual = spock.subscriptions(conn).get(name)
+    outcome = {"present": present, "absent": absent}[state](runner, conn, login, actual, version.major)
+    now = spock.subscriptions(conn).get(name)
+    status = {"status": now.status if now else None} if outcome.after else {}
+    outcome.result.update(subscription={**outcome.after, **status}, spock=version.text)
     return outcome
 
 
@@ -280,7 +326,7 @@ def main() -> None:
         {
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "default": "present", "choices": ["absent", "present"]},
-            "connparams": {"type": "dict"},
+            "provider_dsn": {"type": "dict"},
             **{option: {"type": "list", "elements": "str"} for option in lists},
             "synchronize_structure": {"type": "bool", "default": False},
             "synchronize_data": {"type": "bool", "default": False},
