@@ -141,6 +141,17 @@ options:
         default: true
 """
 
+    PUBLISHING_NODE = (
+        SOURCE.replace("  source:", "  publishing_node:")
+        .replace("O(source.", "O(publishing_node.")
+        .replace("    required: true\n", "")
+        .replace(
+            "The source, with the same options as the top level has for the node.",
+            "The publishing node, to compare this node with instead of the source, with the same options as the top "
+            "level. Both are nodes of one mesh, and the barrier is the mesh's.",
+        )
+    )
+
     NODES = r"""
 options:
   nodes:

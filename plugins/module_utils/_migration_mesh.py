@@ -18,7 +18,7 @@ from typing import Any, Sequence
 
 from ._errors import CrossoverError
 from ._migration_ledger import Ledger
-from ._pg_catalog import Scope, Table, tables
+from ._pg_catalog import Scope, Table, exists, tables
 from ._pg_connect import Login, driver, sql_error
 from ._pg_sql import Statement, quote_literal
 from ._spock_repset import assign
@@ -38,6 +38,7 @@ class Guard:
     problems: list[str] = field(default_factory=list)
     before: dict[str, Any] = field(default_factory=dict)
     after: dict[str, Any] = field(default_factory=dict)
+    was: dict[str, Any] = field(default_factory=dict)
     insert_only: list[str] = field(default_factory=list)
 
 
@@ -52,6 +53,11 @@ def spock_node(conn: Any) -> str | None:
     """What Spock calls this node; None where there is no Spock, or no node yet."""
     row = conn.execute(_ME).fetchone() if conn.execute(_THERE).fetchone()["there"] else None
     return row["node_name"] if row else None
+
+
+def alone(conn: Any) -> bool:
+    """Whether nothing is replicated to this node through a mesh."""
+    return exists(conn, "spock.subscription") and not conn.execute("SELECT FROM spock.subscription").fetchone()
 
 
 def mesh_problems(conn: Any, peers: Sequence[str], patience: float) -> list[str]:
@@ -98,8 +104,8 @@ def refuse_same_ids(conn: Any, login: Login) -> None:
     """A node's id must not be the number of a replication origin on any node."""
     for row in conn.execute(_SAME):
         raise CrossoverError(
-            f"Spock's id of node {row['node']}, {row['id']}, is also the number of the replication origin {row['origin']}: "
-            "after a crash changes could be missing",
+            f"Spock's id of node {row['node']}, {row['id']}, is also the number of the replication origin "
+            f"{row['origin']}: after a crash changes could be missing",
             code="node_id_taken",
             server=str(login),
             object=row["node"],

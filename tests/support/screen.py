@@ -22,9 +22,10 @@ Line = tuple[float, str]
 
 
 def environment(home: Path) -> dict[str, str]:
-    """For ansible-playbook, with a home of its own."""
+    """For ansible-playbook, with a home of its own. Into a pipe Ansible writes by the block, unless told otherwise."""
     home.mkdir(exist_ok=True)
-    more = {"HOME": str(home), "ANSIBLE_LOCALHOST_WARNING": "0", "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8"}
+    more = {"HOME": str(home), "ANSIBLE_LOCALHOST_WARNING": "0", "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8",
+            "PYTHONUNBUFFERED": "1"}  # fmt: skip
     return {**module_environment(), **more, "ANSIBLE_REMOTE_TMP": str(home / "tmp")}
 
 
