@@ -82,7 +82,7 @@ def test_filters_and_columns(one: Database, run: Modules) -> None:
         assert result["failed"] and "the set default could not be changed" in result["msg"], result["msg"]
         assert "Nothing was changed" in result["msg"]
     assert one.sql(SETS, superuser=True) == before and one.sql("SELECT FROM pg_class WHERE relname = 'log'")
-    run.fails("spock_repset", one, "no_identity" and "no index", name="default", tables=["shop.log"])
+    run.fails("spock_repset", one, "no index as replica identity", name="default", tables=["shop.log"])
     run.fails("spock_repset", one, "there is no table shop.none, no shop.seq", name="default",
               tables=["shop.seq", "shop.none"])  # fmt: skip
     run.fails("spock_repset", one, "there is no sequence shop.log", name="default", sequences=["shop.log"])
