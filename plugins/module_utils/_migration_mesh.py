@@ -18,7 +18,7 @@ from typing import Any, Sequence
 
 from ._errors import CrossoverError
 from ._migration_ledger import Ledger
-from ._pg_catalog import Scope, Table, tables
+from ._pg_catalog import Scope, Table, exists, tables
 from ._pg_connect import Login, driver, sql_error
 from ._pg_sql import Statement, quote_literal
 from ._spock_repset import assign
@@ -38,6 +38,7 @@ class Guard:
     problems: list[str] = field(default_factory=list)
     before: dict[str, Any] = field(default_factory=dict)
     after: dict[str, Any] = field(default_factory=dict)
+    was: dict[str, Any] = field(default_factory=dict)
     insert_only: list[str] = field(default_factory=list)
 
 
@@ -52,6 +53,11 @@ def spock_node(conn: Any) -> str | None:
     """What Spock calls this node; None where there is no Spock, or no node yet."""
     row = conn.execute(_ME).fetchone() if conn.execute(_THERE).fetchone()["there"] else None
     return row["node_name"] if row else None
+
+
+def alone(conn: Any) -> bool:
+    """Whether nothing is replicated to this node through a mesh."""
+    return exists(conn, "spock.subscription") and not conn.execute("SELECT FROM spock.subscription").fetchone()
 
 
 def mesh_problems(conn: Any, peers: Sequence[str], patience: float) -> list[str]:

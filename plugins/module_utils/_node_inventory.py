@@ -25,13 +25,13 @@ def login(host: str, variables: Mapping[str, Any]) -> Any:
     own = variables.get("crossover_node")
     if own is not None or variables.get("pgedge_password") in (None, ""):
         return own
-    known = {name: variables.get(name) or default for name, default in _PLATFORM.items()}
+    known: dict[str, Any] = {name: variables.get(name) or default for name, default in _PLATFORM.items()}
     return {
         "login_host": variables.get("ansible_host") or host,
         "login_port": int(known["pg_port"]),
         "login_user": known["pgedge_user"],
         "login_password": variables["pgedge_password"],
-        "login_db": list(known["db_names"])[0],
+        "login_db": next(iter(known["db_names"])),
     }
 
 
