@@ -89,9 +89,7 @@ def test_every_table_is_in_the_set_that_fits_it(pair: list[Database], guard: Cal
     assert setting(pair[0]) == "transdiscard" and not guard(state="absent")["changed"]
 
 
-def test_what_alter_system_had_set_is_set_so_again(
-    pair: list[Database], guard: Callable[..., dict[str, Any]]
-) -> None:
+def test_what_alter_system_had_set_is_set_so_again(pair: list[Database], guard: Callable[..., dict[str, Any]]) -> None:
     join(pair)
     for sql in ("ALTER SYSTEM SET spock.exception_behaviour = 'discard'", "SELECT pg_reload_conf()"):
         pair[1].sql(sql, superuser=True)
@@ -142,7 +140,7 @@ def test_a_node_whose_id_is_an_origins_number(pair: list[Database], guard: Calla
     pair[0].sql("CREATE EXTENSION spock", superuser=True)
     pair[0].sql("SELECT spock.node_create(%s, 'host=127.0.0.1')", [name["name"]], superuser=True)
     assert not guard()["failed"], "the number is not taken yet"
-    made = []
+    made: list[tuple[str, int]] = []
     try:
         while not made or made[-1][1] < name["id"]:
             origin = f"crossover_test_{len(made)}"
