@@ -78,14 +78,14 @@ class Switch:
         seen = self._read_control()
         if seen.writable != self.m.old:
             raise EpochTaken(self.m.name)
-        self._let_go(seen)
-        self.at.open()
-        if unfinished(self.m, seen):
-            Switch(self.m.turned(), self.journal).finish()
         rescue = Rescue(self.m, seen)
         watchdog = Watchdog(rescue, self.m.limits.window)
-        watchdog.start()  # before the sessions of the switch are opened; it closes those that the module has
+        watchdog.start()  # before there are sessions, which it would close, and threads: a fork copies their locks
         try:
+            self._let_go(seen)
+            self.at.open()
+            if unfinished(self.m, seen):
+                Switch(self.m.turned(), self.journal).finish()
             self._ready(seen)
             watchdog.held()
             with time_limit(self.m.limits.window + _GRACE, self._stuck):
