@@ -22,13 +22,11 @@ from typing import Any, Mapping
 
 from . import _migration_catalogue as catalogue
 from ._errors import CrossoverError
-from ._migration_carries import Carries
 from ._migration_clock import check_clocks, now, wait_past
 from ._migration_control import NODE, SOURCE, Control, EpochTaken, swap
 from ._migration_deadline import time_limit, together
 from ._migration_fence import Lease, switch
 from ._migration_fence_copy import FenceCopy
-from ._migration_hops import Hop, cross
 from ._migration_journal import Journal
 from ._migration_links import (
     advance_slots,
@@ -42,6 +40,7 @@ from ._migration_links import (
 from ._migration_mesh_ready import check_landing, check_mesh, has_spock
 from ._migration_rescue import Rescue, agree
 from ._migration_route import expect
+from ._migration_sequences_carry import Carry
 from ._migration_sessions import Sessions, on_each
 from ._migration_sides import Link, Migration
 from ._migration_turn_round import TurnRound, unfinished
@@ -49,6 +48,7 @@ from ._migration_watchdog import Watchdog
 from ._pg_catalog import table_oids
 from ._pg_connect import driver, sql_error
 from ._replication_barrier import Barrier
+from ._spock_wait import Hop, cross
 
 _GRACE = 0.5  # seconds after the window; by then the watchdog has acted
 _LIFT = 1.0  # seconds for a further node to let writes in; the application waits
@@ -140,7 +140,8 @@ class Switch:
                     self.made += [link] if made["made"] else []
                 detail.update(slots=[link.slot for link in m.opposites], made=len(self.made))
         with step("sequences_first") as detail:
-            self.carry = Carries(m, self.at.conn)
+            olds, news = ([self.at.conn[place] for place in m.places(side)] for side in (m.old, m.new))
+            self.carry = Carry(olds, news, m.scope, m.limits.sequence_gap, m.choice, m.direction)
             detail.update(self.carry.first_pass())
         with step("catch_up") as detail:
             if self.hops:  # forward, too: nothing was written there yet, and the mesh may have broken unnoticed

@@ -10,7 +10,6 @@ from typing import Any
 
 from ._errors import CrossoverError
 from ._migration_control import NODE, Control
-from ._migration_hops import cross
 from ._migration_journal import Journal
 from ._migration_links import drop_slot, start_link, stop_link, verify_links
 from ._migration_mesh_ready import check_mesh
@@ -18,6 +17,7 @@ from ._migration_route import UNREACHABLE
 from ._migration_sessions import on_each
 from ._migration_sides import Migration
 from ._replication_lag import slot_state, subscription_state
+from ._spock_wait import cross
 
 
 def unfinished(migration: Migration, control: Control) -> bool:

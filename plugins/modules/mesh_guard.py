@@ -134,6 +134,7 @@ from ..module_utils._migration_mesh import (
     apply_sets,
     apply_setting,
     mesh_problems,
+    plan_own,
     plan_restore,
     plan_sets,
     plan_stop,
@@ -161,8 +162,12 @@ def present(runner: Runner, conn: Any, login: Login, guard: Guard) -> None:
     if not exists(conn, "spock.node"):
         return
     refuse_same_ids(conn, login)
+    guard.statements += plan_own(conn)
+    if not runner.check:
+        apply_sets(conn, guard.statements, login)  # before the first line is written into the ledger
+    begun = len(guard.statements)
     fact = plan_stop(conn, ledger, guard, login) or params["was"]
-    setting, at = list(guard.statements), len(guard.statements)
+    setting, at = guard.statements[begun:], len(guard.statements)
     if fact and not runner.check:
         if params["remember"]:
             ledger.create()
