@@ -73,6 +73,8 @@ requirements:
 notes:
   - The module runs where its task runs (the runner) and reaches the server over libpq; psycopg 3 must be
     installed for the Python that Ansible uses there.
+  - What the module does means this server alone. On a Spock node its DDL is never replicated, whatever the node's
+    settings say.
 """
 
     SOURCE = r"""
@@ -138,6 +140,17 @@ options:
         type: bool
         default: true
 """
+
+    PUBLISHING_NODE = (
+        SOURCE.replace("  source:", "  publishing_node:")
+        .replace("O(source.", "O(publishing_node.")
+        .replace("    required: true\n", "")
+        .replace(
+            "The source, with the same options as the top level has for the node.",
+            "The publishing node, to compare this node with instead of the source, with the same options as the top "
+            "level. Both are nodes of one mesh, and the barrier is the mesh's.",
+        )
+    )
 
     NODES = r"""
 options:

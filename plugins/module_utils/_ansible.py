@@ -47,6 +47,12 @@ def source_option(required: bool = True) -> dict[str, dict[str, Any]]:
     return {"source": {"type": "dict", "required": required, "options": login_spec()}}
 
 
+def further_nodes_option() -> dict[str, dict[str, Any]]:
+    """The option ``further_nodes`` of modules that work on every node of a mesh; login_* is the publishing one."""
+    options = {**login_spec(), "name": {"type": "str", "required": True}, "landing": {"type": "bool", "default": True}}
+    return {"further_nodes": {"type": "list", "elements": "dict", "default": [], "options": options}}
+
+
 @dataclass
 class Outcome:
     """What a module returns. ``before`` and ``after`` fill the diff; ``queries`` is the same in check mode."""

@@ -8,33 +8,45 @@ Read ``Switch.run`` from top to bottom: it is the order of events. Forward and b
 Before the point of no return everything falls back by itself: the lease's locks go with its session, the watchdog
 releases the route. After it everything goes forward: the control row names the new side, and whoever comes next
 (this process, the watchdog, a rerun) makes the rest agree with it.
+
+On a mesh, forward, every landing node has a feed of its own. Back, what was written on the further nodes goes to the
+source through the publishing node. The lease's locks keep Spock's apply out of a node as they keep out its writers; so
+the further nodes are fenced first, then the publishing node takes what they have, and only then is it fenced itself.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
-from typing import Any
+from functools import partial
+from typing import Any, Callable, Mapping, TypeVar
 
 from . import _migration_catalogue as catalogue
 from ._errors import CrossoverError
+from ._migration_clock import check_clocks, now, wait_past
 from ._migration_control import NODE, SOURCE, Control, EpochTaken, swap
 from ._migration_deadline import time_limit, together
 from ._migration_fence import Lease, holders, switch
 from ._migration_fence_copy import FenceCopy
+from ._migration_hops import Hop, cross
 from ._migration_journal import Journal
 from ._migration_links import (
-    advance_slot,
+    advance_slots,
+    barrier_feed,
     check_feed,
     check_tables,
+    drop_slot,
     ensure_opposite_slot,
     no_long_transactions,
     start_link,
     stop_link,
-    verify_link,
+    verify_links,
 )
+from ._migration_mesh_ready import away, check_landing, check_mesh, has_spock
 from ._migration_rescue import Rescue, agree
+from ._migration_route import UNREACHABLE
 from ._migration_sequences import Carry
-from ._migration_sides import Migration
+from ._migration_sides import Link, Migration
 from ._migration_watchdog import Watchdog
 from ._pg_catalog import table_oids
 from ._pg_connect import driver, sql_error
@@ -42,18 +54,24 @@ from ._replication_barrier import Barrier
 from ._replication_lag import slot_state, subscription_state
 
 _GRACE = 0.5  # seconds after the window; by then the watchdog has acted
+_LIFT = 1.0  # seconds for a further node to let writes in; the application waits
+
+Result = TypeVar("Result")
 
 
 def unfinished(migration: Migration, control: Control) -> bool:
     """Whether the last switch, the other way, ended before replication had turned round: what feeds us rests."""
     if not control.crossings:
         return False
-    with migration.open(migration.feed.subscriber) as conn:
-        state = subscription_state(conn, migration.feed.subscription)
+    for feed in migration.feeds:
+        with migration.open(feed.subscriber) as conn:
+            state = subscription_state(conn, feed.subscription)
         if state is None or state["enabled"]:
-            return False
-    with migration.open(migration.feed.publisher) as conn:  # no slot: the switch gave up the way back on purpose
-        return slot_state(conn, migration.feed.slot) is not None
+            continue
+        with migration.open(feed.publisher) as conn:  # no slot: the switch gave up the way back on purpose
+            if slot_state(conn, feed.slot) is not None:
+                return True
+    return False
 
 
 class Switch:
@@ -63,8 +81,15 @@ class Switch:
         self.m = migration
         self.journal = journal
         self.route = migration.make_route()
-        self.conn: dict[str, Any] = {}
-        self.made_slot = False
+        self.conn: dict[str, Any] = {}  # by place, as all of these
+        self.lease_conn: dict[str, Any] = {}
+        self.lift_conn: dict[str, Any] = {}
+        self.lease: dict[str, Lease] = {}
+        self.hops: list[Hop] = []  # of every pair of nodes
+        self.made: list[Link] = []  # slots of this run
+        self.stamp: float | None = None  # the source's clock behind its fence, where the nodes have Spock
+        self.spock = False
+        self.warnings: list[str] = []
         self.copy = FenceCopy(migration, journal)
         self._deadline = 0.0
 
@@ -76,6 +101,7 @@ class Switch:
         if seen.writable != self.m.old:
             raise EpochTaken(self.m.name)
         self._let_go(seen)
+        self._reachable()
         if unfinished(self.m, seen):
             Switch(self.m.turned(), self.journal).finish()
         rescue = Rescue(self.m, seen)
@@ -110,41 +136,101 @@ class Switch:
     def _turn_round(self) -> None:
         m, step = self.m, self.journal.step
         with step("stop_feed") as detail:
-            detail["changed"] = stop_link(m, m.feed)
-        if m.opposite:
+            stopped = self._each([link.subscriber for link in m.feeds], self._stop_feed, 40.0)
+            detail["changed"] = any(stopped.values())
+        if m.opposites:
             with step("start_opposite") as detail:
-                detail["changed"] = start_link(m, m.opposite)
+                if m.old == NODE and m.further:
+                    detail.update(self._all_arrived())
+                started = self._each([link.subscriber for link in m.opposites], self._start_opposite, 20.0)
+                detail["changed"] = any(started.values())
             with step("verify") as detail:
-                detail.update(verify_link(m, m.opposite, m.limits.verify))
+                detail.update(verify_links(m, m.opposites, m.limits.verify))
+
+    def _stop_feed(self, place: str) -> bool:
+        link = next(link for link in self.m.feeds if link.subscriber == place)
+        try:
+            return stop_link(self.m, link)
+        except CrossoverError as exc:
+            if place not in self.m.beyond or exc.code not in UNREACHABLE:
+                raise
+            drop_slot(self.m, link)
+            self._warn(place, exc)
+            return True
+
+    def _start_opposite(self, place: str) -> bool:
+        return start_link(self.m, next(link for link in self.m.opposites if link.subscriber == place))
+
+    def _all_arrived(self) -> dict[str, Any]:
+        """Before the source feeds the nodes again, each must have what was written on the others.
+
+        A change of a row that is not there yet would be skipped.
+        """
+        with contextlib.ExitStack() as stack:
+            conn = {place: stack.enter_context(self.m.open(place)) for place in self.m.places(NODE)}
+            return cross(check_mesh(self.m.turned(), conn, tables=False), conn, self.m.limits.verify)
+
+    def _warn(self, place: str, exc: Exception) -> None:
+        text = (
+            f"{self.m.logins[place]} could not be reached and is still fenced: bring it back, then run the playbook "
+            f"again ({exc.message if isinstance(exc, CrossoverError) else exc})"
+        )
+        if not any(warning.startswith(str(self.m.logins[place])) for warning in self.warnings):
+            self.warnings.append(text)
 
     # -- before anything is held -----------------------------------------------------------------------------------
+
+    def _reachable(self) -> None:
+        """All servers answer; the sessions are the ones that the switch works with."""
+
+        def session(place: str) -> None:
+            try:
+                self.conn[place] = self.m.open(place)
+            except CrossoverError as exc:
+                raise away(self.m, place, exc) from None
+
+        self._each(self.m.everywhere, session, 15.0)
 
     def _ready(self, seen: Control) -> None:
         """All that is slow, and all that can fail, while the application still writes."""
         m, step = self.m, self.journal.step
-        with step("check"):
-            for side in (SOURCE, NODE):
-                self.conn[side] = m.open(side)
-            self.conn["lease"], self.conn["lift"] = m.open_lease(m.old), m.open_lease(m.new)
+        with step("check") as detail:
+            for place in m.places(m.old):
+                self.lease_conn[place] = m.open_lease(place)
+            for place in m.places(m.new):
+                self.lift_conn[place] = m.open_lease(place)
             self.route.prepare()
             self._expect_route()
-            check_feed(self.conn[m.feed.subscriber], self.conn[m.feed.publisher], m.feed)
-            check_tables(m, {side: self.conn[side] for side in (SOURCE, NODE)})
-            no_long_transactions(self.conn[m.old], m.limits.long_transaction)
+            check_landing(m)
+            for feed in m.feeds:
+                check_feed(self.conn[feed.subscriber], self.conn[feed.publisher], feed)
+            check_tables(m, self.conn)
+            if m.further:
+                self.hops = check_mesh(m, self.conn)
+            self.spock = m.new == NODE and has_spock(self.conn[NODE])
+            if self.spock:
+                named = {place: m.named(place) for place in m.everywhere}
+                detail["clock_skew"] = round(check_clocks(self.conn, m.places(NODE), named, m.limits.clock_skew), 4)
+            for place in m.places(m.old):
+                no_long_transactions(self.conn[place], m.limits.long_transaction)
         self.copy.first()
-        if m.opposite:
+        if m.opposites:
             with step("opposite_slot_ready") as detail:
-                detail.update(ensure_opposite_slot(self.conn[m.new], m.opposite))
-                self.made_slot = detail["made"]
+                for link in m.opposites:
+                    made = ensure_opposite_slot(self.conn[link.publisher], link)
+                    self.made += [link] if made["made"] else []
+                detail.update(slots=[link.slot for link in m.opposites], made=len(self.made))
         with step("sequences_first") as detail:
-            self.carry = Carry(self.conn[m.old], self.conn[m.new], m.scope, m.limits.sequence_gap)
+            self.carry = Carries(m, self.conn)
             detail.update(self.carry.first_pass())
         with step("catch_up") as detail:
+            if self.hops:  # forward, too: nothing was written there yet, and the mesh may have broken unnoticed
+                detail.update(mesh=cross(self.hops, self.conn, m.limits.catch_up))
             detail.update(self._barrier(m.limits.catch_up))
         self.copy.again()
-        if m.opposite:
+        if m.opposites:
             with step("opposite_slot_warm") as detail:
-                detail.update(advance_slot(self.conn[m.new], m.opposite))
+                detail.update(self._advance())
         with step("quiet"):
             self._quiet(seen)
 
@@ -154,11 +240,16 @@ class Switch:
         What was created or taken by somebody else since the check is seen here.
         """
         m = self.m
-        check_tables(m, {side: self.conn[side] for side in (SOURCE, NODE)})
-        self.lease = Lease(self.conn["lease"], m.tables[m.old], m.limits.lease)
-        self._lock(self.lease.quiet, m.limits.quiet, m.old)
-        lift = Lease(self.conn["lift"], m.tables[m.new], m.limits.window + m.limits.lease)
-        self._lock(lift.quiet, m.limits.quiet, m.new)
+        check_tables(m, self.conn)
+        # Back, on a mesh: a further node's session is silent from its fence to the commit, so for the whole window.
+        lease = m.limits.lease if len(self.lease_conn) == 1 else max(m.limits.lease, m.limits.window)
+        self.lease = {place: Lease(conn, m.tables[place], lease) for place, conn in self.lease_conn.items()}
+        lifts = {
+            place: Lease(conn, m.tables[place], m.limits.window + m.limits.lease)
+            for place, conn in self.lift_conn.items()
+        }
+        for leases in (self.lease, lifts):
+            self._lock({place: one.quiet for place, one in leases.items()}, m.limits.quiet)
         if m.control(self.conn[SOURCE]) != seen:
             raise EpochTaken(m.name)
         if m.old == SOURCE:
@@ -172,24 +263,34 @@ class Switch:
         self.journal.held = True
         with step("hold"):
             self.route.hold(min(m.limits.hold, m.limits.window))
+        if m.old == NODE and m.further:
+            with step("fence_further"):
+                self._fence(m.beyond)
+            with step("drain_further") as detail:
+                hops = [hop for hop in self.hops if hop.subscriber == NODE]
+                detail.update(cross(hops, self.conn, min(m.limits.drain, self._left())))
         with step("fence"):
-            self._lock(self.lease.fence, min(m.limits.fence, self._left()), m.old)
-            if table_oids(self.conn[m.old], m.scope) != {table.oid for table in m.tables[m.old]}:
-                raise CrossoverError("a table was made or dropped just now", code="catalogue_changed")
+            self._fence([m.old])
+            self.stamp = now(self.conn[SOURCE]) if self.spock else None
         with step("drain") as detail:
             detail.update(self._barrier(min(m.limits.drain, self._left())))
-        self.copy.last(self.conn["lease"], self._left())
+        self.copy.last(self.lease_conn[m.old], self._left())
         with step("sequences") as detail:
             detail.update(self.carry.last_pass())
-        if m.opposite:
+        if m.opposites:
             with step("opposite_slot") as detail:
-                detail.update(advance_slot(self.conn[m.new], m.opposite))
+                detail.update(self._advance())
+        if self.stamp is not None:
+            with step("clock") as detail:
+                left, stamp = self._left(), self.stamp
+                waited = self._each(m.places(NODE), lambda place: wait_past(self.conn[place], stamp, left), left)
+                detail["ms"] = max(waited.values())
         self._left()
         with step("commit"):  # the point of no return
             self._commit(seen)
         if self._left(raising=False) <= 0:  # stalled: somebody else may have gone on since; ask the row again
             with step("agree"):
-                agree(m, self._read_control(), self.route)
+                self.agree(self._read_control())
         else:
             with step("lift"):
                 self._lift()
@@ -199,27 +300,51 @@ class Switch:
                 self.route.release()
         self.journal.held = False
 
+    def _fence(self, places: list[str]) -> None:
+        timeout = min(self.m.limits.fence, self._left())
+        self._lock({place: self.lease[place].fence for place in places}, timeout)
+        for place in places:
+            if table_oids(self.conn[place], self.m.scope) != {table.oid for table in self.m.tables[place]}:
+                raise CrossoverError("a table was made or dropped just now", code="catalogue_changed")
+
     def _commit(self, seen: Control) -> None:
         """The old side's durable fence and the control row; forward, one transaction on the source has both."""
-        m, lease = self.m, self.conn["lease"]
-        switch(lease, m.tables[m.old], True)
+        m = self.m
         if m.old == SOURCE:
+            lease = self.lease_conn[SOURCE]
+            switch(lease, m.tables[SOURCE], True)
             swap(lease, seen, m.new, f"cutover {m.direction}")
             lease.execute("COMMIT")
             return
-        # Back: the node's fence first. Should this process end between the two commits, the row still names the
-        # node, and whoever comes next takes that fence away again.
-        lease.execute("COMMIT")
-        source = self.conn["lift"]
+        # Back: the nodes' fences first, all of them. Should this process end between those commits and the row's, the
+        # row still names the nodes, and whoever comes next takes those fences away again.
+        self._each(m.places(NODE), partial(self._set_fence, self.lease_conn, True), self._left())
+        source = self.lift_conn[SOURCE]
         swap(source, seen, m.new, f"cutover {m.direction}")
         switch(source, m.tables[SOURCE], False)
         source.execute("COMMIT")
 
     def _lift(self) -> None:
-        """Let writes in on the new side; back, the control row's own transaction has done it."""
-        if self.m.new == NODE:
-            switch(self.conn["lift"], self.m.tables[NODE], False)
-            self.conn["lift"].execute("COMMIT")
+        """Let writes in on the new side; back, the control row's own transaction has done it.
+
+        A further node that is lost now stays fenced, and keeps nobody waiting on the others.
+        """
+        m = self.m
+        if m.new == SOURCE:
+            return
+        lift = partial(self._set_fence, self.lift_conn, False)
+        if not m.further:
+            lift(NODE)
+            return
+        _done, failed = together({place: partial(lift, place) for place in m.places(NODE)}, _LIFT)
+        if NODE in failed:
+            raise failed[NODE]
+        for place, exc in failed.items():
+            self._warn(place, exc)
+
+    def _set_fence(self, conns: Mapping[str, Any], enabled: bool, place: str) -> None:
+        switch(conns[place], self.m.tables[place], enabled)
+        conns[place].execute("COMMIT")
 
     # -- when something fails ----------------------------------------------------------------------------------------
 
@@ -228,9 +353,8 @@ class Switch:
         if not isinstance(exc, driver().Error):
             return exc
         m, step = self.m, self.journal.steps[-1].name if self.journal.steps else "begin"
-        conns = {**self.conn, "notebook": self.journal.ledger.conn}
-        sides = {"lease": m.old, "lift": m.new, "notebook": NODE}
-        gone = [sides.get(name, name) for name, conn in conns.items() if conn.closed]
+        sessions = [*self.conn.items(), *self.lease_conn.items(), *self.lift_conn.items()]
+        gone = [place for place, conn in [*sessions, (NODE, self.journal.ledger.conn)] if conn.closed]
         server, hint = str(m.logins[gone[0]]) if gone else "", "look after the server, then run the playbook again"
         return sql_error(exc, server, f"the step {step} failed", code="step_failed", hint=hint)
 
@@ -249,7 +373,7 @@ class Switch:
         state = f"nothing was held: the {self.m.old} is writable, as it was"
         if not held:
             watchdog.over()
-            self._drop_slot()
+            self._drop_slots()
         else:
             left = ""
             try:
@@ -260,24 +384,22 @@ class Switch:
             if not rescue.control:
                 state = "the watchdog keeps trying to let the application go on"
             elif rescue.control.writable == self.m.old:
-                self._drop_slot()
+                self._drop_slots()
                 state = f"the {self.m.old} is writable and the application goes on there{left}"
             else:
                 state = f"the switch is done, the {self.m.new} is writable{left}; run the playbook again to go forward"
         if isinstance(exc, CrossoverError) and not isinstance(exc, EpochTaken):
             exc.untouched = state if held else exc.untouched or state
 
-    def _drop_slot(self) -> None:
+    def _drop_slots(self) -> None:
         """A slot that this run made for a switch that did not happen would hold WAL back."""
-        if not (self.made_slot and self.m.opposite):
-            return
-        slot = self.m.opposite.slot
 
-        def drop() -> None:
-            with self.m.open(self.m.new) as conn:
-                conn.execute("SELECT pg_drop_replication_slot(%s)", [slot])
+        def drop(link: Link) -> None:
+            with self.m.open(link.publisher) as conn:
+                conn.execute("SELECT pg_drop_replication_slot(%s)", [link.slot])
 
-        together({slot: drop}, 3.0)  # where that fails, the next run uses it; finish and rollback drop it
+        # where that fails, the next run uses it; finish and rollback drop it
+        together({link.slot: partial(drop, link) for link in self.made}, 3.0)
 
     def _let_go(self, seen: Control) -> None:
         """A runner that lost its power left the application held: it goes on before anything is checked."""
@@ -287,7 +409,7 @@ class Switch:
             return  # the route's own check tells what is wrong
         if held:
             with self.journal.step("agree"):
-                agree(self.m, seen, self.route)
+                self.agree(seen)
 
     # -- small things ------------------------------------------------------------------------------------------------
 
@@ -305,29 +427,59 @@ class Switch:
                 hint="check addresses in crossover_route: where the pooler finds the source and the node",
             )
 
+    def agree(self, control: Control) -> bool:
+        """Fences and route as the row says; a node that cannot be let in on becomes a warning."""
+        agreed = agree(self.m, control, self.route)
+        for place, exc in agreed.away.items():
+            self._warn(place, exc)
+        return agreed.changed
+
     def _barrier(self, timeout: float) -> dict[str, Any]:
-        feed = self.m.feed
-        barrier = Barrier.take(self.conn[feed.publisher], feed.publisher)
-        return barrier.wait(
-            self.conn[feed.publisher], [(feed.slot, self.conn[feed.subscriber], feed.subscription)], timeout
-        )
+        """What was committed on the publisher by now has been applied by all that it feeds."""
+        publisher = self.m.feeds[0].publisher
+        barrier = Barrier.take(self.conn[publisher], self.m.side(publisher))
+        feeds = [barrier_feed(self.m, feed, self.conn[feed.subscriber]) for feed in self.m.feeds]
+        return barrier.wait(self.conn[publisher], feeds, timeout)
 
-    def _lock(self, take: Any, timeout: float, side: str) -> None:
-        try:
-            take(timeout)
-        except driver().errors.LockNotAvailable:
-            raise CrossoverError(
-                f"a lock on all tables was not to be had within {timeout:g} s: {self._holders(side)}",
-                code="fence_timeout",
-                server=str(self.m.logins[side]),
-                hint="end it or wait for its end" + (", or raise crossover_fence_timeout" if self.journal.held else ""),
-            ) from None
-        except driver().Error as exc:
-            raise sql_error(exc, self.m.logins[side], "the tables could not be locked", code="fence_failed") from None
+    def _advance(self) -> dict[str, Any]:
+        return advance_slots(self.conn[self.m.opposites[0].publisher], self.m.opposites)
 
-    def _holders(self, side: str) -> str:
-        ours = [self.conn[name].info.backend_pid for name in ("lease", "lift")]
-        return holders(self.conn[side], self.m.tables[side], ours)
+    def _each(self, places: list[str], act: Callable[[str], Result], seconds: float) -> dict[str, Result]:
+        """On all these servers at once, or fail with the first failure; one alone needs no thread."""
+        if len(places) == 1:
+            return {places[0]: act(places[0])}
+        done, failed = together({place: partial(act, place) for place in places}, seconds)
+        for place, exc in failed.items():
+            if isinstance(exc, CrossoverError):
+                exc.server = exc.server or str(self.m.logins[place])
+            raise exc
+        return done
+
+    def _lock(self, take: Mapping[str, Callable[[float], None]], timeout: float) -> None:
+        """Each of these locks, on all servers at once."""
+
+        def one(place: str) -> None:
+            try:
+                take[place](timeout)
+            except driver().errors.LockNotAvailable:
+                raise CrossoverError(
+                    f"a lock on all tables was not to be had within {timeout:g} s: {self._holders(place)}",
+                    code="fence_timeout",
+                    server=str(self.m.logins[place]),
+                    hint="end it or wait for its end"
+                    + (", or raise crossover_fence_timeout" if self.journal.held else ""),
+                ) from None
+            except driver().Error as exc:
+                raise sql_error(
+                    exc, self.m.logins[place], "the tables could not be locked", code="fence_failed"
+                ) from None
+
+        self._each(list(take), one, timeout + _GRACE)
+
+    def _holders(self, place: str) -> str:
+        sessions = [self.lease_conn.get(place), self.lift_conn.get(place)]
+        ours = [conn.info.backend_pid for conn in sessions if conn is not None]
+        return holders(self.conn[place], self.m.tables[place], ours)
 
     def _left(self, raising: bool = True) -> float:
         left = self._deadline - time.monotonic()
@@ -340,7 +492,31 @@ class Switch:
         return left
 
     def _close(self) -> None:
-        for conn in self.conn.values():
-            conn.close()
-        self.conn.clear()
+        for conns in (self.lease_conn, self.lift_conn, self.conn):
+            for conn in conns.values():
+                conn.close()
+            conns.clear()
         self.copy.close()
+
+
+class Carries:
+    """The sequences from every server of the old side to every one of the new."""
+
+    def __init__(self, migration: Migration, conn: Mapping[str, Any]) -> None:
+        self.parts = [
+            Carry(conn[old], conn[new], migration.scope, migration.limits.sequence_gap)
+            for old in migration.places(migration.old)
+            for new in migration.places(migration.new)
+        ]
+
+    def first_pass(self) -> dict[str, Any]:
+        """Before anything is held."""
+        return self._sum([part.first_pass() for part in self.parts])
+
+    def last_pass(self) -> dict[str, Any]:
+        """Behind the fence."""
+        return self._sum([part.last_pass() for part in self.parts])
+
+    @staticmethod
+    def _sum(found: list[dict[str, Any]]) -> dict[str, Any]:
+        return {**found[0], "moved": sum(one["moved"] for one in found)}

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from typing import Any, Callable, Iterator, Mapping, TypeVar
 
 from ._errors import CrossoverError
@@ -44,8 +45,9 @@ def together(
     threads = {key: threading.Thread(target=run, args=[key, act], daemon=True) for key, act in acts.items()}
     for thread in threads.values():
         thread.start()
+    until = time.monotonic() + seconds
     for thread in threads.values():
-        thread.join(seconds)
+        thread.join(max(0.0, until - time.monotonic()))
     late: dict[Key, Exception] = {key: NoAnswer(seconds) for key in acts if key not in done and key not in failed}
     return dict(done), {**failed, **late}
 

@@ -17,6 +17,7 @@ from ._migration_fence_large import FACT as FENCE_COPY
 from ._migration_fence_large import left, remove
 from ._migration_ledger import Ledger
 from ._migration_schema_objects import FACT_POST, FACT_PRE, FACT_ROLES, Object, present
+from ._pg_catalog import exists
 from ._pg_connect import Login, driver, sql_error
 from ._pg_sql import Statement, quote_ident
 
@@ -25,6 +26,7 @@ from ._pg_sql import Statement, quote_ident
 class Removal:
     """What to drop, in this order. ``warnings`` tell what stays."""
 
+    sets: list[Statement] = field(default_factory=list)
     objects: list[tuple[Object, Statement]] = field(default_factory=list)
     others: list[Statement] = field(default_factory=list)
     roles: list[str] = field(default_factory=list)
@@ -39,7 +41,7 @@ class Removal:
         large = [Statement.of(f"SELECT lo_unlink({oid})") for oid in self.large_objects[:1]]
         if more := self.large_objects[1:]:
             large.append(Statement(large[0].sql, f"-- and {len(more)} more large object(s), up to {more[-1]}"))
-        return [*large, *(statement for _object, statement in self.objects), *self.others, *drops]
+        return [*large, *self.sets, *(statement for _object, statement in self.objects), *self.others, *drops]
 
 
 def plan(conn: Any, ledger: Ledger) -> Removal:
@@ -53,6 +55,7 @@ def plan(conn: Any, ledger: Ledger) -> Removal:
     lists = (facts.get(FACT_PRE, {}).get("objects", []), facts.get(FACT_POST, {}).get("objects", []))
     created = [Object(*pair) for pairs in lists for pair in pairs]
     removal.objects = [(o, _drop(o)) for o in reversed(created) if o in there]
+    removal.sets = _sets(conn, [o.identity for o, _statement in removal.objects if o.type == "table"])
     schemas = {o.identity for o, _statement in removal.objects if o.type == "schema"}
     removal.others += _default_acls(conn, facts.get(FACT_POST, {}), schemas)
     if FACT_PRE in facts:
@@ -62,6 +65,21 @@ def plan(conn: Any, ledger: Ledger) -> Removal:
     known = {row["rolname"] for row in conn.execute("SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)", [names])}
     removal.roles = sorted(known)
     return removal
+
+
+_SETS = """
+SELECT format('SELECT spock.repset_remove_table(%%L, %%L::regclass, include_partitions := false)',
+              s.set_name, i.identity) AS sql
+FROM spock.replication_set_table t JOIN spock.replication_set s USING (set_id)
+CROSS JOIN pg_identify_object('pg_class'::regclass, t.set_reloid, 0) i WHERE i.identity = ANY (%s) ORDER BY 1
+"""
+
+
+def _sets(conn: Any, names: list[str]) -> list[Statement]:
+    """Spock keeps a table from being dropped for as long as it is in a replication set."""
+    if not exists(conn, "spock.replication_set_table"):
+        return []
+    return [Statement.of(row["sql"]) for row in conn.execute(_SETS, [names])]
 
 
 # pg_identify_object()'s word for it -> DROP's, where they differ
@@ -164,6 +182,8 @@ def drop_everything(conn: Any, ledger: Ledger, removal: Removal, login: Login) -
     try:
         remove(conn, removal.large_objects)  # first, for they keep their owners; a rerun finds those that are left
         with conn.transaction():
+            for statement in removal.sets:
+                conn.execute(statement.sql.encode())
             for row in conn.execute(_FOREIGN_KEYS, names).fetchall():
                 conn.execute(row["sql"].encode())
             left = _rounds(conn, removal.objects)

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 from ._errors import CrossoverError
-from ._migration_control import NODE
+from ._migration_control import NODE, SOURCE
 from ._migration_fence import triggers
 from ._migration_sides import Link, Migration
 from ._pg_connect import driver, sql_error
@@ -50,26 +51,33 @@ def check_feed(subscriber: Any, publisher: Any, link: Link) -> None:
 
 
 def check_tables(migration: Migration, conn: Mapping[str, Any]) -> None:
-    """Both sides have the same tables, all of them fenced, and what is published is what there is.
+    """All servers have the same tables, all of them fenced, and what is published is what there is.
 
     A table or partition that was made since ``replicate`` would stay behind without a word.
     """
-    for side in conn:
-        migration.read_tables(side, conn[side])
+    for place in conn:
+        migration.read_tables(place, conn[place])
     again = "run crossover.pgedge.replicate again, it takes new tables in"
-    permanent = {side: {t.full_name for t in migration.tables[side] if t.persistence == "p"} for side in conn}
-    for side, other in ((migration.old, migration.new), (migration.new, migration.old)):
-        if missing := sorted(permanent[side] - permanent[other]):
-            first = (
-                "make them on the source too (pg_dump --schema-only --table of the node) or drop them, then "
-                if side == NODE and migration.direction == "back"
-                else ""
-            )
-            raise _drift(f"{len(missing)} table(s) of the {side} are missing on the {other}", missing, first + again)
-        fenced = triggers(conn[side])
-        if bare := [t.full_name for t in migration.tables[side] if t.oid not in fenced]:
-            raise _drift(f"{len(bare)} table(s) on the {side} have no fence", bare, again)
-    feed = migration.feed
+    permanent = {place: {t.full_name for t in migration.tables[place] if t.persistence == "p"} for place in conn}
+    pairs = [(SOURCE, node) for node in migration.places(NODE)]
+    for old, new in pairs if migration.old == SOURCE else [(node, source) for source, node in pairs]:
+        for place, other in ((old, new), (new, old)):
+            if missing := sorted(permanent[place] - permanent[other]):
+                first = (
+                    "make them on the source too (pg_dump --schema-only --table of the node) or drop them, then "
+                    if place != SOURCE and migration.direction == "back"
+                    else ""
+                )
+                what = (
+                    f"{len(missing)} table(s) of the {migration.named(place)} are missing on the "
+                    f"{migration.named(other)}"
+                )
+                raise _drift(what, missing, first + again)
+    for place in conn:
+        fenced = triggers(conn[place])
+        if bare := [t.full_name for t in migration.tables[place] if t.oid not in fenced]:
+            raise _drift(f"{len(bare)} table(s) on the {migration.named(place)} have no fence", bare, again)
+    feed = migration.feeds[0]  # the landing nodes have one publication
     rows = conn[feed.publisher].execute(
         "SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = %s", [feed.publication]
     )
@@ -77,7 +85,7 @@ def check_tables(migration: Migration, conn: Mapping[str, Any]) -> None:
     leaves = {t.full_name for t in migration.tables[feed.publisher] if t.persistence == "p" and not t.partitioned}
     if unpublished := sorted(leaves - published):
         raise _drift(f"{len(unpublished)} table(s) are not published by {feed.publication}", unpublished, again)
-    for link in filter(None, (feed, migration.opposite)):
+    for link in (*migration.feeds, *migration.opposites):
         state = subscription_state(conn[link.subscriber], link.subscription)
         known = {qualified(t["schema"], t["name"]) for t in state["tables"]} if state else set()
         if unknown := sorted(leaves - known):
@@ -144,8 +152,8 @@ def ensure_opposite_slot(publisher: Any, link: Link) -> dict[str, Any]:
     return {"slot": link.slot, "made": made}
 
 
-def advance_slot(publisher: Any, link: Link) -> dict[str, Any]:
-    """Move the other direction's slot past all that was applied here, so that none of it is sent back as an echo.
+def advance_slots(publisher: Any, links: Sequence[Link]) -> dict[str, Any]:
+    """Move the other direction's slots past all that was applied here, so that none of it is sent back as an echo.
 
     In the window nothing can write on the publisher and its apply is drained, so "now" is exactly the boundary.
     The transactional message makes a commit that flushes all WAL before it: an apply worker commits asynchronously, and
@@ -153,10 +161,15 @@ def advance_slot(publisher: Any, link: Link) -> dict[str, Any]:
     """
     begun = time.monotonic()
     publisher.execute("SELECT pg_logical_emit_message(true, 'crossover', 'advance')")
-    row = publisher.execute(
-        "SELECT end_lsn::text AS lsn FROM pg_replication_slot_advance(%s, pg_current_wal_flush_lsn())", [link.slot]
-    ).fetchone()
-    return {"slot": link.slot, "lsn": row["lsn"], "ms": round((time.monotonic() - begun) * 1000, 1)}
+    rows = publisher.execute(
+        """SELECT w.slot, a.end_lsn::text AS lsn
+           FROM unnest(%s::name[]) AS w(slot), pg_replication_slot_advance(w.slot, pg_current_wal_flush_lsn()) AS a""",
+        [[link.slot for link in links]],
+    ).fetchall()
+    return {
+        "slots": {row["slot"]: row["lsn"] for row in rows},
+        "ms": round((time.monotonic() - begun) * 1000, 1),
+    }
 
 
 def stop_link(migration: Migration, link: Link, timeout: float = 30.0) -> bool:
@@ -200,8 +213,29 @@ def start_link(migration: Migration, link: Link) -> bool:
         return not state["enabled"]
 
 
-def verify_link(migration: Migration, link: Link, timeout: float) -> dict[str, Any]:
-    """A canary row goes through: the direction really flows."""
-    with migration.open(link.publisher) as publisher, migration.open(link.subscriber) as subscriber:
-        barrier = Barrier.take(publisher, link.publisher)
-        return barrier.wait(publisher, [(link.slot, subscriber, link.subscription)], timeout)
+def drop_slot(migration: Migration, link: Link) -> None:
+    """The subscriber is away and its slot of no further use: should it come back, it must not be sent anything more."""
+    with migration.open(link.publisher) as publisher:
+        publisher.execute(
+            "SELECT pg_terminate_backend(active_pid, 2000) FROM pg_replication_slots WHERE slot_name = %s AND active",
+            [link.slot],
+        )
+        publisher.execute(
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s", [link.slot]
+        )
+
+
+def verify_links(migration: Migration, links: Sequence[Link], timeout: float) -> dict[str, Any]:
+    """A canary row goes through each: the direction really flows. All have one publisher."""
+    with contextlib.ExitStack() as stack:
+        publisher = stack.enter_context(migration.open(links[0].publisher))
+        feeds = [(link, stack.enter_context(migration.open(link.subscriber))) for link in links]
+        return Barrier.take(publisher, migration.side(links[0].publisher)).wait(
+            publisher, [barrier_feed(migration, link, conn) for link, conn in feeds], timeout
+        )
+
+
+def barrier_feed(migration: Migration, link: Link, subscriber: Any) -> tuple[str, Any, str, str]:
+    """A link as the barrier wants it; the node is named where there are several."""
+    name = migration.logins[link.subscriber].label if len(migration.further) and link.subscriber != SOURCE else ""
+    return (link.slot, subscriber, link.subscription, name)

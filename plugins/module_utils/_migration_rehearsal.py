@@ -5,20 +5,25 @@
 
 from __future__ import annotations
 
+import contextlib
+from functools import partial
 from typing import Any, Callable
 
 from ._errors import CrossoverError
-from ._migration_control import NODE, SOURCE, Control
+from ._migration_clock import check_clocks
+from ._migration_control import NODE, Control
 from ._migration_cutover import unfinished
 from ._migration_fence_copy import FenceCopy
 from ._migration_fence_share import within
 from ._migration_links import check_feed, check_tables, no_long_transactions
+from ._migration_mesh_ready import away, check_landing, check_mesh, has_spock
 from ._migration_sides import Migration
 from ._replication_lag import slot_state
 
 STEPS = (
     "check fence_copy_first opposite_slot_ready sequences_first catch_up fence_copy_again opposite_slot_warm quiet "
-    "hold fence drain fence_copy sequences opposite_slot commit lift point release stop_feed start_opposite verify"
+    "hold fence_further drain_further fence drain fence_copy sequences opposite_slot clock commit lift point release "
+    "stop_feed start_opposite verify"
 ).split()
 
 
@@ -37,14 +42,27 @@ def rehearse(migration: Migration, control: Control) -> dict[str, Any]:
 
     route = migration.make_route()
     attempt(route.prepare)
-    feed = migration.feed
-    with migration.open(SOURCE) as source, migration.open(NODE) as node:
-        conn = {SOURCE: source, NODE: node}
-        if not unfinished(migration, control):  # the switch itself goes forward from there first
-            attempt(lambda: check_feed(conn[feed.subscriber], conn[feed.publisher], feed))
-        attempt(lambda: no_long_transactions(conn[migration.old], migration.limits.long_transaction))
-        attempt(lambda: check_tables(migration, conn))
-        slot = slot_state(conn[feed.publisher], feed.slot)
+    lag: list[int] = []
+    spock = False
+    with contextlib.ExitStack() as stack:
+        conn = {place: attempt(partial(_open, stack, migration, place)) for place in migration.everywhere}
+        if None not in conn.values():
+            attempt(lambda: check_landing(migration))
+            if not unfinished(migration, control):  # the switch itself goes forward from there first
+                for feed in migration.feeds:
+                    attempt(partial(check_feed, conn[feed.subscriber], conn[feed.publisher], feed))
+            for place in migration.places(migration.old):
+                attempt(partial(no_long_transactions, conn[place], migration.limits.long_transaction))
+            attempt(lambda: check_tables(migration, conn))
+            if migration.further:
+                attempt(lambda: check_mesh(migration, conn))
+            spock = migration.new == NODE and has_spock(conn[NODE])
+            if spock:
+                named = {place: migration.named(place) for place in migration.everywhere}
+                limit = migration.limits.clock_skew
+                attempt(lambda: check_clocks(conn, migration.places(NODE), named, limit))
+            slots = [slot_state(conn[feed.publisher], feed.slot) for feed in migration.feeds]
+            lag = [slot["lag_bytes"] for slot in slots if slot and slot["lag_bytes"] is not None]
     copy = FenceCopy(migration)
     share = attempt(copy.forecast) if copy.wish.any else None
     copy.close()
@@ -52,7 +70,23 @@ def rehearse(migration: Migration, control: Control) -> dict[str, Any]:
         attempt(lambda: within(share["what"], share["predicted_seconds"], copy.wish.budget))
     return {
         "problems": problems,
-        "steps": [step for step in STEPS if copy.wish.any or not step.startswith("fence_copy")],
-        "lag_bytes": slot["lag_bytes"] if slot else None,
+        "steps": [step for step in STEPS if _taken(step, migration, spock)],
+        "lag_bytes": max(lag, default=None),
         "fence_copy": share,
     }
+
+
+def _open(stack: contextlib.ExitStack, migration: Migration, place: str) -> Any:
+    try:
+        return stack.enter_context(migration.open(place))
+    except CrossoverError as exc:
+        raise away(migration, place, exc) from None
+
+
+def _taken(step: str, migration: Migration, spock: bool) -> bool:
+    """Whether this migration's switch takes a step."""
+    if step.startswith("fence_copy"):
+        return migration.copies.any
+    if step.endswith("_further"):
+        return migration.old == NODE and bool(migration.further)
+    return spock if step == "clock" else True

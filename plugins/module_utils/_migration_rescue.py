@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
-from typing import Iterator
+from functools import partial
+from typing import Iterator, NamedTuple
 
 from ._errors import CrossoverError
 from ._migration_control import NODE, SOURCE, Control, EpochTaken, read, swap
-from ._migration_deadline import together
+from ._migration_deadline import NoAnswer, together
 from ._migration_fence import switch
 from ._migration_route import UNREACHABLE, Route
 from ._migration_sides import Migration
@@ -19,24 +21,43 @@ from ._pg_catalog import tables
 _SETTINGS = {"lock_timeout": "2s"}
 
 
-def agree(migration: Migration, control: Control, route: Route, patience: float = 15.0) -> bool:
+class Agreed(NamedTuple):
+    """What agree did: whether anything had to be changed, and the servers that still are to be let in on."""
+
+    changed: bool
+    away: dict[str, Exception]  # by place
+
+
+def agree(migration: Migration, control: Control, route: Route, patience: float = 15.0) -> Agreed:
     """Make fences and route agree with the control row: the other side fenced first, so never two are writable.
 
-    Idempotent; used after the point of no return, to back out, by the watchdog and by a rerun. Says whether anything
-    had to be changed. The other side's fence is up by then, whatever happened (the node's from the beginning, the old
-    side's by the commit itself); so a server that is down, or does not answer for ``patience`` seconds, does not keep
-    the application from going on here.
+    Idempotent; used after the point of no return, to back out, by the watchdog and by a rerun. The other side's fence
+    is up by then, whatever happened (the nodes' from the beginning, the old side's by the commit itself); so a server
+    that is down, or does not answer for ``patience`` seconds, does not keep the application from going on here. Nor
+    does a further node that cannot be let in on, as long as one of the nodes can.
     """
     writable, other = control.writable, SOURCE if control.writable == NODE else NODE
     with _held(migration, control):
-        done, failed = together({other: lambda: _set_fence(migration, other, True)}, patience)
+        fenced, failed = _set_fences(migration, migration.places(other), True, patience)
         for exc in failed.values():
             if not isinstance(exc, CrossoverError) or exc.code not in UNREACHABLE:
                 raise exc
-        changed = done.get(other, False)
-        changed |= _set_fence(migration, writable, False)
+        opened, away = _set_fences(migration, migration.places(writable), False, patience)
+        if not opened:
+            raise next(iter(away.values()))
+    changed = any(fenced.values()) or any(opened.values())
     changed |= route.settle(writable)
-    return changed
+    return Agreed(changed, away)
+
+
+def _set_fences(
+    migration: Migration, places: list[str], enabled: bool, patience: float
+) -> tuple[dict[str, bool], dict[str, Exception]]:
+    """On all these servers at once; the only one that lets the application go on is waited for."""
+    if len(places) == 1 and not enabled:
+        return {places[0]: _set_fence(migration, places[0], enabled)}, {}
+    until = time.monotonic() + patience
+    return together({p: partial(_set_fence, migration, p, enabled, until) for p in places}, patience)
 
 
 @contextmanager
@@ -57,9 +78,12 @@ def _held(migration: Migration, control: Control) -> Iterator[None]:
         yield
 
 
-def _set_fence(migration: Migration, side: str, enabled: bool) -> bool:
-    with migration.open(side, settings=_SETTINGS) as conn, conn.transaction():
-        return switch(conn, tables(conn, migration.scope), enabled, create=True)
+def _set_fence(migration: Migration, place: str, enabled: bool, until: float | None = None) -> bool:
+    with migration.open(place, settings=_SETTINGS) as conn, conn.transaction():
+        changed = switch(conn, tables(conn, migration.scope), enabled, create=True)
+        if until is not None and time.monotonic() > until:  # nobody waits for this any more: it may be wrong by now
+            raise NoAnswer(0, str(migration.logins[place]))
+        return changed
 
 
 class Rescue:
@@ -69,7 +93,7 @@ class Rescue:
     taken and stops. Where the switch *was* committed, it goes on with the new side.
     """
 
-    PATIENCE = 1.0  # seconds for a side that is not needed; the application may be waiting
+    PATIENCE = 1.0  # seconds for a server that is not needed; the application may be waiting
 
     def __init__(self, migration: Migration, seen: Control) -> None:
         self.m = migration
@@ -85,14 +109,16 @@ class Rescue:
             return self.control  # the sides were switched, or all was removed, by a run that came later
         self.route = self.route or self.m.make_route()
         try:
-            agree(self.m, self.control, self.route, self.PATIENCE)
+            agreed = agree(self.m, self.control, self.route, self.PATIENCE)
         except EpochTaken:
-            pass  # between that look and the fences
+            return self.control  # between that look and the fences
+        for exc in agreed.away.values():  # the application goes on; there it will, too, once it can be reached
+            raise exc
         return self.control
 
     def _take(self) -> Control:
         """The row, with an epoch that the switch does not know."""
-        together({side: lambda side=side: self.m.end_lease(side) for side in (SOURCE, NODE)}, self.PATIENCE)  # type: ignore[misc]
+        together({place: partial(self.m.end_lease, place) for place in self.m.everywhere}, self.PATIENCE)
         with self.m.open(SOURCE, settings=_SETTINGS) as conn:
             control = self.m.control(conn)
             try:

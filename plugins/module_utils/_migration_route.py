@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Mapping, Protocol
+from typing import Any, Iterable, Mapping, Protocol, Sequence
 
 from ._errors import CrossoverError
-from ._migration_deadline import together
+from ._migration_deadline import NoAnswer, together
 from ._pg_connect import Login, connect, driver, sql_error
 from ._pg_sql import quote_ident
 
@@ -107,9 +107,9 @@ class LibpqRoute:
 
     ANSWER = 3.0  # seconds
 
-    def __init__(self, roles: list[str], logins: Mapping[str, Login]) -> None:
+    def __init__(self, roles: list[str], logins: Mapping[str, Sequence[Login]]) -> None:
         self.roles = roles
-        self.logins = logins
+        self.servers = [(side, login) for side, found in logins.items() for login in found]
 
     def prepare(self) -> None:
         """The login must be able to become every application role: one may change one's own settings."""
@@ -120,7 +120,7 @@ class LibpqRoute:
                 untouched="nothing was changed",
                 hint="set application_roles in crossover_route",
             )
-        for login in self.logins.values():
+        for _side, login in self.servers:
             with connect(login) as conn:
                 for role in self.roles:
                     try:
@@ -138,8 +138,8 @@ class LibpqRoute:
     def hold(self, timeout: float) -> None:
         """Nothing to hold: writers wait at the fence."""
 
-    def _read_only(self, side: str) -> dict[str, bool]:
-        with connect(self.logins[side]) as conn:
+    def _read_only(self, login: Login) -> dict[str, bool]:
+        with connect(login) as conn:
             rows = conn.execute(
                 """SELECT r.rolname AS role, EXISTS (
                        SELECT FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
@@ -151,26 +151,40 @@ class LibpqRoute:
             return {row["role"]: row["read_only"] for row in rows}
 
     def point(self, side: str) -> bool:
-        """The other side first, so that a client never finds two that are writable; it need not be there."""
-        others = [name for name in self.logins if name != side]
-        done, failed = together({name: partial(self._set, name, True) for name in others}, self.ANSWER)
+        """The other side first, so that a client never finds two that are writable; it need not be there.
+
+        Nor need a further node of this one: it is still fenced then, and a rerun takes it in.
+        """
+        there, here = ([login for of, login in self.servers if (of == side) is mine] for mine in (False, True))
+        changed = any(self._all(there, True))
+        if len(here) == 1:
+            return self._set(here[0], False) or changed
+        done = self._all(here, False)
+        if not done:
+            raise NoAnswer(self.ANSWER, str(here[0]))
+        return any(done) or changed
+
+    def _all(self, logins: Iterable[Login], wanted: bool) -> list[bool]:
+        """On all of these that are there; what it changed on each."""
+        acts = {number: partial(self._set, login, wanted) for number, login in enumerate(logins)}
+        done, failed = together(acts, self.ANSWER)
         for exc in failed.values():
             if not isinstance(exc, CrossoverError) or exc.code not in UNREACHABLE:
                 raise exc
-        return self._set(side, False) or any(done.values())
+        return list(done.values())
 
     def leave(self, check: bool) -> bool:
         """Nobody is read-only any more."""
-        changed = [self._set(name, False, check) for name in self.logins]
+        changed = [self._set(login, False, check) for _side, login in self.servers]
         return any(changed)
 
-    def _set(self, name: str, wanted: bool, check: bool = False) -> bool:
-        """Make the roles read-only on this side, or not; says whether that changes anything."""
-        state = self._read_only(name)
+    def _set(self, login: Login, wanted: bool, check: bool = False) -> bool:
+        """Make the roles read-only there, or not; says whether that changes anything."""
+        state = self._read_only(login)
         differ = [role for role in self.roles if role in state and state[role] != wanted]
         if not check:
             for role in differ:
-                with connect(self.logins[name]) as conn:
+                with connect(login) as conn:
                     database = quote_ident(conn.info.dbname)
                     what = "SET default_transaction_read_only = on" if wanted else "RESET default_transaction_read_only"
                     conn.execute(f"SET ROLE {quote_ident(role)}")
@@ -186,23 +200,24 @@ class LibpqRoute:
 
     def where(self) -> list[dict[str, Any]]:
         """A role's side is the one on which it is not read-only."""
-        states = {side: self._read_only(side) for side in self.logins}
+        states = [(side, self._read_only(login)) for side, login in self.servers]
         found = []
         for role in self.roles:
-            sides = [side for side, state in states.items() if not state.get(role, False)]
+            sides = sorted({side for side, state in states if not state.get(role, False)})
             side = sides[0] if len(sides) == 1 else "both" if sides else None  # both: before the first switch
             found.append({"name": role, "side": side, "held": False})
         return found
 
 
-def make_route(options: Mapping[str, Any], source: Login, node: Login) -> Route:
-    """The driver that ``crossover_route`` names."""
+def make_route(options: Mapping[str, Any], source: Login, node: Login, further: Sequence[Login] = ()) -> Route:
+    """The driver that ``crossover_route`` names. What it points goes to ``node``, the first of them."""
     kind = options.get("type") or "none"
     logins = {"source": source, "node": node}
     if kind == "none":
         return NoRoute()
     if kind == "libpq":
-        return LibpqRoute(list(options.get("application_roles") or []), logins)
+        sides = {"source": [source], "node": [node, *further]}
+        return LibpqRoute(list(options.get("application_roles") or []), sides)
     if kind == "pgbouncer":
         from ._migration_route_pgbouncer import PgBouncerRoute
 

@@ -50,7 +50,7 @@ class Pooler:
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         patience = {"connect_timeout": CONNECT_TIMEOUT, **(options.get("connect_params") or {})}
-        self.login = Login.of({**options, "login_db": "pgbouncer", "connect_params": patience}, "pooler")
+        self.login = Login.of({**options, "login_db": "pgbouncer", "connect_params": patience}, "pooler").at(session={})
         self.database: str = options["database"]
         self.file: str = options["databases_file"]
         self._conn: Any = None

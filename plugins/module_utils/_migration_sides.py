@@ -1,12 +1,16 @@
 # Copyright: (c) 2026, The Crossover authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The two sides of a migration as the switch sees them (private to the collection)."""
+"""The two sides of a migration as the switch sees them (private to the collection).
+
+A side is what the control row names: the source, or the nodes. A place is one server of a side: the source, the
+publishing node (it is called as its side is: the way back leads from it) or a further node, by its name.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Mapping, Sequence
 
 from ._errors import CrossoverError
 from ._migration_control import NODE, SOURCE, Control, read
@@ -21,15 +25,21 @@ from ._pg_connect import Login, connect
 class Link:
     """One native subscription: what the publisher sends through the slot, the subscriber applies."""
 
-    publisher: str  # a side
+    publisher: str  # a place
+    subscriber: str  # a place
     publication: str
     slot: str
     subscription: str
 
-    @property
-    def subscriber(self) -> str:
-        """The other side."""
-        return SOURCE if self.publisher == NODE else NODE
+
+@dataclass(frozen=True)
+class FurtherNode:
+    """A node beside the publishing one. A landing node has a native subscription of its own to the source."""
+
+    name: str
+    login: Login
+    names: Names
+    landing: bool = True
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,7 @@ class Limits:
     catch_up: float = 60.0
     verify: float = 30.0
     long_transaction: float = 5.0
+    clock_skew: float = 0.5
     sequence_gap: int = 0
 
 
@@ -61,7 +72,11 @@ class Migration:
     limits: Limits
     way_back: bool = True
     copies: Wish = field(default_factory=Wish)  # what is copied at the fence
-    tables: dict[str, list[Table]] = field(default_factory=dict)
+    tables: dict[str, list[Table]] = field(default_factory=dict)  # by place
+    further: Sequence[FurtherNode] = ()
+
+    def __post_init__(self) -> None:
+        self.logins = {**self.logins, **{node.name: node.login for node in self.further}}
 
     @property
     def new(self) -> str:
@@ -73,60 +88,87 @@ class Migration:
         """The side to switch from."""
         return SOURCE if self.direction == "forward" else NODE
 
+    def places(self, side: str) -> list[str]:
+        """The servers of a side; the first of the nodes is the publishing one."""
+        return [SOURCE] if side == SOURCE else [NODE, *self.beyond]
+
     @property
-    def links(self) -> dict[str, Link]:
-        """By publisher."""
+    def beyond(self) -> list[str]:
+        """The further nodes."""
+        return [node.name for node in self.further]
+
+    @property
+    def everywhere(self) -> list[str]:
+        """Every server."""
+        return [*self.places(SOURCE), *self.places(NODE)]
+
+    def side(self, place: str) -> str:
+        """The side of a place."""
+        return SOURCE if place == SOURCE else NODE
+
+    def named(self, place: str) -> str:
+        """For sentences: the source, the node (where it is the only one), or the node n2."""
+        return place if place == SOURCE or not self.further else f"node {self.logins[place].label}"
+
+    @property
+    def forward_links(self) -> list[Link]:
+        """What feeds the landing nodes."""
+        landing = [(NODE, self.names), *((node.name, node.names) for node in self.further if node.landing)]
+        return [Link(SOURCE, place, n.publication, n.slot, n.subscription) for place, n in landing]
+
+    @property
+    def back_link(self) -> Link:
+        """What feeds the source after the switch; what is written on further nodes comes through it too."""
         n = self.names
-        return {
-            SOURCE: Link(SOURCE, n.publication, n.slot, n.subscription),
-            NODE: Link(NODE, n.back_publication, n.back_slot, n.back_subscription),
-        }
+        return Link(NODE, SOURCE, n.back_publication, n.back_slot, n.back_subscription)
 
     @property
-    def feed(self) -> Link:
+    def feeds(self) -> list[Link]:
         """What feeds the new side until the switch."""
-        return self.links[self.old]
+        return self.forward_links if self.direction == "forward" else [self.back_link]
 
     @property
-    def opposite(self) -> Link | None:
-        """What feeds the old side after the switch; None where the operator gave up the way back."""
-        return self.links[self.new] if self.way_back or self.direction == "back" else None
+    def opposites(self) -> list[Link]:
+        """What feeds the old side after the switch; nothing where the operator gave up the way back."""
+        if self.direction == "back":
+            return self.forward_links
+        return [self.back_link] if self.way_back else []
 
     def turned(self) -> Migration:
         """The same migration in the other direction."""
         return replace(self, direction="back" if self.direction == "forward" else "forward", tables={})
 
-    def open(self, side: str, **how: Any) -> Any:
-        """A connection to a side."""
-        return connect(self.logins[side], **how)
+    def open(self, place: str, **how: Any) -> Any:
+        """A connection to a place. What a session of ours does on a node stays there (_pg_connect)."""
+        return connect(self.logins[place], **how)
 
     @property
     def lease_name(self) -> str:
         """The application_name of the session that holds the locks, so that it can be ended from outside."""
         return f"crossover lease {self.name}"[:63]
 
-    def open_lease(self, side: str) -> Any:
+    def open_lease(self, place: str) -> Any:
         """That session: it notices within half a second that its client is gone, even while it waits for a lock."""
         settings = {
             "application_name": self.lease_name,
             "client_connection_check_interval": "500ms",
             "synchronous_commit": "on",
         }
-        return self.open(side, settings=settings)
+        return self.open(place, settings=settings)
 
-    def end_lease(self, side: str) -> None:
+    def end_lease(self, place: str) -> None:
         """End that session from outside: a stalled process cannot let go of its locks by itself."""
-        with self.open(side) as conn:
+        with self.open(place) as conn:
             conn.execute(
                 """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                    WHERE application_name = %s AND datname = current_database() AND usename = session_user""",
                 [self.lease_name],
             )
 
-    def read_tables(self, side: str, conn: Any) -> list[Table]:
-        """The tables of a side that the application can write, as they are now."""
-        self.tables[side] = tables(conn, self.scope)
-        return self.tables[side]
+    def read_tables(self, place: str, conn: Any) -> list[Table]:
+        """The tables of a place that the application can write, as they are now."""
+        self.tables[place] = tables(conn, self.scope)
+        return self.tables[place]
 
     def control(self, conn: Any) -> Control:
         """The control row, from a connection to the source."""
@@ -140,3 +182,22 @@ class Migration:
                 hint="run the playbook crossover.pgedge.replicate first",
             )
         return control
+
+
+def further_nodes(params: Mapping[str, Any]) -> tuple[FurtherNode, ...]:
+    """From the options ``further_nodes``, ``node`` and ``name`` (the migration's)."""
+    taken = {SOURCE, NODE, params["node"]}
+    found = []
+    for options in params["further_nodes"]:
+        name = options["name"]
+        if name in taken:
+            raise CrossoverError(
+                f"{name} cannot be the name of a further node: it is another server's",
+                code="bad_option",
+                untouched="nothing was changed",
+                hint="give each node a name of its own",
+            )
+        taken.add(name)
+        login = Login.of(options, name)
+        found.append(FurtherNode(name, login, Names.of(params["name"], name), options["landing"]))
+    return tuple(found)

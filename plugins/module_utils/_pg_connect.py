@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import socket
 import sys
@@ -33,6 +34,10 @@ _LIBPQ = {
     "ssl_key": ("sslkey", "PGSSLKEY"),
 }
 
+# A session of ours means one server. On a Spock node its DDL must not travel through the mesh, nor its tables join a
+# replication set by themselves; role passwords would stand in spock.queue. Elsewhere nobody reads these.
+LOCAL = {"spock.enable_ddl_replication": "off", "spock.include_ddl_repset": "off"}
+
 
 @dataclass(frozen=True)
 class Login:
@@ -49,6 +54,7 @@ class Login:
     ssl_key: str = ""
     connect_params: Mapping[str, str] = field(default_factory=dict, repr=False)
     session_role: str = ""
+    session: Mapping[str, str] = field(default_factory=dict)  # settings of every session but a walsender's
     label: str = "server"
 
     @classmethod
@@ -66,6 +72,7 @@ class Login:
             ssl_key=options.get("ssl_key") or "",
             connect_params={k: str(v) for k, v in (options.get("connect_params") or {}).items()},
             session_role=options.get("session_role") or "",
+            session=LOCAL,
             label=label,
         )
 
@@ -123,6 +130,9 @@ def driver() -> Any:
 ALIVE = {"keepalives_idle": "5", "keepalives_interval": "2", "keepalives_count": "3", "tcp_user_timeout": "10000"}
 
 
+_SET = "SELECT pg_catalog.set_config(name, value, false) FROM pg_catalog.json_each_text(%s) AS w (name, value)"
+
+
 def connect(
     login: Login,
     *,
@@ -146,9 +156,10 @@ def connect(
     except psycopg.Error as exc:
         raise connect_error(exc, login) from None
     try:
-        conn.execute("SELECT set_config('search_path', %s, false)", [search_path]) if search_path else None
-        for name, value in (settings or {}).items():
-            conn.execute("SELECT set_config(%s, %s, false)", [name, value])
+        wanted = {} if "replication" in parameters else dict(login.session)
+        wanted.update({"search_path": search_path} if search_path else {}, **(settings or {}))
+        if wanted:
+            conn.execute(_SET, [json.dumps(wanted)])
         if login.session_role:
             from psycopg import sql
 

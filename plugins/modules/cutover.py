@@ -28,9 +28,20 @@ options:
     default: forward
     choices: [forward, back]
   node:
-    description: Name of the landing node.
+    description:
+      - Name of the landing node that C(login_*) lead to. Where there are several nodes it is the publishing one, from
+        which the way back leads.
     type: str
     default: n1
+  further_nodes:
+    description:
+      - The other nodes of the mesh. All nodes are switched together. After a switch to them the application may write
+        on any; what was written on any of them is on the source after the switch back.
+      - Each has the login options of the module, C(name), and C(landing) (default V(true)), which says whether it has a
+        subscription of its own to the source. Without one it can only have joined the mesh after the switch.
+    type: list
+    elements: dict
+    default: []
   schemas:
     description: The schemas of the migration. Empty means all.
     type: list
@@ -145,6 +156,12 @@ options:
     description: A transaction that is open for longer than this many seconds stops the cutover before it begins.
     type: float
     default: 5.0
+  clock_skew:
+    description:
+      - By how many seconds the clock of a Spock node may be behind the source's, or another node's. More stops the
+        cutover before it begins, less is waited out while the application is held.
+    type: float
+    default: 0.5
   sequence_gap:
     description: Calls of C(nextval) to leave free beyond what the old side has handed out, besides the measured rate.
     type: int
@@ -232,18 +249,18 @@ steps:
 
 from typing import Any
 
-from ..module_utils._ansible import Outcome, Runner, run_module, source_option
+from ..module_utils._ansible import Outcome, Runner, further_nodes_option, run_module, source_option
 from ..module_utils._errors import CrossoverError
 from ..module_utils._migration_control import NODE, SOURCE
 from ..module_utils._migration_cutover import Switch
 from ..module_utils._migration_fence_share import Wish
 from ..module_utils._migration_journal import Journal
 from ..module_utils._migration_ledger import Ledger
+from ..module_utils._migration_mesh_ready import away, only_members
 from ..module_utils._migration_names import Names
 from ..module_utils._migration_rehearsal import rehearse
-from ..module_utils._migration_rescue import agree
 from ..module_utils._migration_route import make_route
-from ..module_utils._migration_sides import Limits, Migration
+from ..module_utils._migration_sides import Limits, Migration, further_nodes
 from ..module_utils._migration_turn import take_turn
 from ..module_utils._pg_catalog import Scope
 
@@ -257,18 +274,20 @@ SECONDS = {
     "catch_up_timeout": "catch_up",
     "verify_timeout": "verify",
     "long_transaction": "long_transaction",
+    "clock_skew": "clock_skew",
 }
 
 
 def migration_of(runner: Runner) -> Migration:
     """The options as the domain wants them."""
     p: dict[str, Any] = runner.params
+    further = further_nodes(p)
     logins = {SOURCE: runner.login("source"), NODE: runner.login(label=p["node"])}
     return Migration(
         name=p["name"],
         direction=p["direction"],
         logins=logins,
-        make_route=lambda: make_route(p["route"], logins[SOURCE], logins[NODE]),
+        make_route=lambda: make_route(p["route"], logins[SOURCE], logins[NODE], [one.login for one in further]),
         names=Names.of(p["name"], p["node"]),
         scope=Scope(tuple(p["schemas"]) or None, tuple(p["exclude_tables"])),
         limits=Limits(
@@ -277,6 +296,7 @@ def migration_of(runner: Runner) -> Migration:
         ),
         way_back=p["way_back"],
         copies=Wish(p["large_objects"] == "copy", p["unlogged"] == "copy", p["fence_copy_budget"]),
+        further=further,
     )
 
 
@@ -292,6 +312,14 @@ def _check_limits(migration: Migration) -> None:
             untouched="nothing was changed",
             hint="raise crossover_lease too",
         )
+    if copies.any and migration.further:
+        raise CrossoverError(
+            f"large objects and unlogged tables are copied to one node, and there are {len(migration.further) + 1}: "
+            "no mesh would carry them to the others",
+            code="bad_option",
+            untouched="nothing was changed",
+            hint="do without crossover_large_objects: copy and crossover_unlogged: copy, or switch to one node",
+        )
 
 
 def work(runner: Runner) -> Outcome:
@@ -299,6 +327,7 @@ def work(runner: Runner) -> Outcome:
     params = runner.params
     migration = migration_of(runner)
     _check_limits(migration)
+    only_members(migration)
     if params["only_leave"]:
         return Outcome(changed=migration.make_route().leave(runner.check))
     conn = runner.connect(migration.logins[SOURCE])
@@ -312,7 +341,10 @@ def work(runner: Runner) -> Outcome:
             result={"writable": before.writable, "table": [f"would do: {step}" for step in found["steps"]], **found},
             warnings=[f"would not switch now: {problem}" for problem in found["problems"]],
         )
-    notebook = runner.connect(migration.logins[NODE], settings={"synchronous_commit": "off"})
+    try:
+        notebook = runner.connect(migration.logins[NODE], settings={"synchronous_commit": "off"})
+    except CrossoverError as exc:
+        raise away(migration, NODE, exc) from None
     phase = "cutover" if migration.direction == "forward" else "rollback"
     take_turn(notebook, migration.name, phase)
     before = migration.control(conn)  # only now: a run that was at work may have changed it
@@ -322,12 +354,12 @@ def work(runner: Runner) -> Outcome:
     try:
         if params["only_agree"]:
             with journal.step("agree"):
-                changed = agree(migration, before, switch.route)
+                changed = switch.agree(before)
         elif changed:
             switch.run()
         else:
             with journal.step("agree"):
-                changed = agree(migration, before, switch.route)
+                changed = switch.agree(before)
             switch.finish()
             changed |= any(step.detail.get("changed") for step in journal.steps)
     except CrossoverError as exc:
@@ -346,7 +378,7 @@ def work(runner: Runner) -> Outcome:
             "steps": journal.as_list(),
             "table": journal.as_table(),
         },
-        warnings=switch.copy.warnings,
+        warnings=[*switch.warnings, *switch.copy.warnings],
     )
 
 
@@ -378,6 +410,7 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "direction": {"type": "str", "default": "forward", "choices": ["forward", "back"]},
             "node": {"type": "str", "default": "n1"},
+            **further_nodes_option(),
             "schemas": {"type": "list", "elements": "str", "default": []},
             "exclude_tables": {"type": "list", "elements": "str", "default": []},
             "route": {"type": "dict", "default": {}, "options": route},

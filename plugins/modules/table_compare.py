@@ -116,6 +116,7 @@ options:
 extends_documentation_fragment:
   - crossover.pgedge.login
   - crossover.pgedge.login.source
+  - crossover.pgedge.login.publishing_node
 attributes:
   check_mode:
     support: full
@@ -298,13 +299,15 @@ msg:
 from contextlib import ExitStack
 from typing import Any
 
-from ..module_utils._ansible import Outcome, Runner, run_module, source_option
+from ..module_utils._ansible import Outcome, Runner, login_spec, run_module, source_option
 from ..module_utils._errors import CrossoverError
 from ..module_utils._migration_compare import Comparison, Options
 from ..module_utils._migration_compare_barrier import CompareBarrier
 from ..module_utils._migration_compare_ledger import attach, now, recall, remember, scope_of
+from ..module_utils._migration_compare_mesh import MeshBarrier
 from ..module_utils._migration_compare_report import EQUAL, message, screen
 from ..module_utils._migration_compare_scope import NODE, Wanted
+from ..module_utils._migration_control import read
 from ..module_utils._migration_copied import copied_state
 from ..module_utils._migration_ledger import Ledger
 from ..module_utils._migration_names import Names
@@ -338,15 +341,19 @@ def options(params: dict[str, Any]) -> Options:
 def work(runner: Runner) -> Outcome:
     """Compare, or in check mode list."""
     params, source, node = runner.params, runner.login("source"), runner.login()
+    mesh = params["publishing_node"] is not None
+    first = runner.login("publishing_node").at(label="publishing node") if mesh else source
     wanted = options(params)
     name = params["name"] or source.database
     ledger, scope = Ledger(runner.connect(node), name), scope_of(params)
     state = copied_state(runner.connect(source), ledger.conn, name, params["landing_node"])
+    if mesh:
+        state, scope = _crossings(runner.connect(source), name), {**scope, "mesh": first.host + str(first.port)}
     if last := recall(ledger, scope, params["max_age"], state):
         text = f"{message(last)}; compared {last['age']:.0f} s ago"
         return Outcome(msg=text, result={**last, "ran": False, "attached": False, "screen": screen(last)})
     if runner.check:
-        listed = Comparison(source, node, wanted, None).listed()
+        listed = Comparison(first, node, wanted, None).listed()
         text = f"would compare {listed['totals']['tables']} table(s), about {listed['totals']['rows']} rows"
         listed = {**listed, "ran": False, "attached": False, "age": 0.0, "state": state, "screen": screen(listed)}
         return Outcome(msg=text, result=listed)
@@ -357,17 +364,26 @@ def work(runner: Runner) -> Outcome:
     begun = now(ledger)
     with ExitStack() as stack:
         barrier, follower = None, NODE
-        if params["barrier"]:
+        if params["barrier"] and mesh:
+            barrier = MeshBarrier(first, node, params["recheck_timeout"])
+            stack.callback(barrier.close)
+        elif params["barrier"]:
             names = Names.of(name, params["landing_node"])
             barrier = CompareBarrier(source, node, names, params["subscription"], params["recheck_timeout"])
             stack.callback(barrier.close)
             follower = barrier.subscriber
         progress = Progress(node, name, COMPARE, "rows")
         stack.callback(progress.close)
-        result = Comparison(source, node, wanted, barrier, progress, follower).run()
+        result = Comparison(first, node, wanted, barrier, progress, follower).run()
     result = {**result, "state": state}
     remember(ledger, scope, begun, result)
     return told(params, {**result, "age": 0.0}, ran=True, attached=attached)
+
+
+def _crossings(source: Any, name: str) -> str:
+    """What is compared between nodes: it counts until the next switch."""
+    control = read(source, name)
+    return f"{control.crossings if control else 0} mesh"
 
 
 def told(params: dict[str, Any], result: dict[str, Any], ran: bool, attached: bool) -> Outcome:
@@ -387,6 +403,7 @@ def main() -> None:
             **source_option(),
             "name": {"type": "str"},
             "landing_node": {"type": "str", "default": "n1"},
+            "publishing_node": {"type": "dict", "options": login_spec()},
             "schemas": names,
             "tables": names,
             "exclude_tables": names,

@@ -22,6 +22,12 @@ SETTINGS = {
     "spock.save_resolutions": "on",
     "max_worker_processes": "64",
 }
+# a mesh whose sessions replicate DDL unless they say otherwise
+DDL = {
+    "spock.enable_ddl_replication": "on",
+    "spock.include_ddl_repset": "on",
+    "spock.allow_ddl_from_functions": "on",
+}
 WHY = "no PostgreSQL with Spock was found: put its pg_config on the path or name it in CROSSOVER_PG_CONFIG"
 
 
@@ -37,15 +43,15 @@ def spock_bindir() -> Path | None:
     return bindir if (share / "extension" / "spock.control").exists() else None
 
 
-def raise_nodes(count: int, bindir: Path) -> list[Cluster]:
+def raise_nodes(count: int, bindir: Path, **settings: str) -> list[Cluster]:
     """Servers, one for each node."""
-    nodes = [Cluster(bindir, node=True, fast=True, settings=SETTINGS) for _number in range(count)]
+    nodes = [Cluster(bindir, node=True, fast=True, settings={**SETTINGS, **settings}) for _number in range(count)]
     for node in nodes:
         node.create()
     return nodes
 
 
-def join(databases: Sequence[Database]) -> None:
+def join(databases: Sequence[Database], *sets: str) -> None:
     """A full mesh among them, forwarding nothing: nodes n1, n2, …"""
     dsn = {
         f"n{i}": f"host=127.0.0.1 port={d.cluster.port} dbname={d.name} user=postgres password={d.cluster.password}"
@@ -57,13 +63,27 @@ def join(databases: Sequence[Database]) -> None:
     by_name = dict(zip(dsn, databases))
     for here, there in permutations(dsn, 2):
         by_name[here].sql(
-            """SELECT spock.sub_create(%s, %s, ARRAY['default', 'default_insert_only'], synchronize_structure := false,
-                                       synchronize_data := false)""",
-            [f"sub_{here}_{there}", dsn[there]],
+            "SELECT spock.sub_create(%s, %s, %s, synchronize_structure := false, synchronize_data := false)",
+            [f"sub_{here}_{there}", dsn[there], list(sets or ("default", "default_insert_only"))],
             superuser=True,
         )
     for here, there in permutations(dsn, 2):
         by_name[here].sql("SELECT spock.sub_wait_for_sync(%s)", [f"sub_{here}_{there}"], superuser=True)
+
+
+def dissolve(databases: Sequence[Database]) -> None:
+    """Take the mesh apart, and drop the databases."""
+    joined = [node for node in databases if node.sql("SELECT FROM pg_extension WHERE extname = 'spock'")]
+    for node in joined:
+        for row in node.sql("SELECT sub_name FROM spock.subscription", superuser=True):
+            node.sql("SELECT spock.sub_drop(%s)", [row["sub_name"]], superuser=True)
+    for node in joined:
+        node.sql(
+            "SELECT spock.node_drop(node_name) FROM spock.local_node JOIN spock.node USING (node_id)", superuser=True
+        )
+        node.sql("DROP EXTENSION spock CASCADE", superuser=True)
+    for node in databases:
+        node.drop()
 
 
 def in_step(databases: Sequence[Database], seconds: int = 30) -> None:

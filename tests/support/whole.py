@@ -40,7 +40,8 @@ def leftovers(side: Database) -> dict[str, Any]:
         """SELECT (SELECT count(*) FROM pg_namespace WHERE nspname ~ '^crossover') AS schemas,
                   (SELECT count(*) FROM pg_publication) AS publications,
                   (SELECT count(*) FROM pg_subscription WHERE subdbid = d.oid) AS subscriptions,
-                  (SELECT count(*) FROM pg_replication_slots WHERE database = d.datname) AS slots,
+                  (SELECT count(*) FROM pg_replication_slots
+                   WHERE database = d.datname AND slot_name !~ '^spk_') AS slots,
                   (SELECT count(*) FROM pg_trigger WHERE tgname ~ '^crossover') AS triggers
            FROM pg_database d WHERE datname = current_database()"""
     )[0]

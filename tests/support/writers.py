@@ -17,13 +17,15 @@ class Writers:
 
     rest: float = 0.002  # seconds between two writes of a client
 
-    def __init__(self, dsn: str, count: int = 3, fresh: bool = False) -> None:
+    def __init__(self, dsn: str, count: int = 3, fresh: bool = False, first: int = 0) -> None:
         self.fresh = fresh  # a new connection for every write, as without a pool in the application
         self.stop, self.longest = threading.Event(), 0.0
         self.acknowledged: list[Any] = []
         self.failed: list[Any] = []
         self.dsn = dsn
-        self.threads = [threading.Thread(target=self._write, args=[client], daemon=True) for client in range(count)]
+        self.threads = [
+            threading.Thread(target=self._write, args=[client], daemon=True) for client in range(first, first + count)
+        ]
 
     def connect(self) -> psycopg.Connection[Any]:
         """A session."""

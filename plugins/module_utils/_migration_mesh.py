@@ -1,0 +1,221 @@
+# Copyright: (c) 2026, The Crossover authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a migration asks of one node of a mesh, for as long as it lasts (private to the collection).
+
+* exception_behaviour = sub_disable: with Spock's default a transaction that fails is thrown away whole, and the
+  subscription goes on saying that it replicates.
+* Every migrated table in a replication set, one by one: spock.repset_add_all_tables() stops at the first one that has
+  no replica identity index.
+* No node's id is the number of a replication origin: a crash would then move an origin that is another one's.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Sequence
+
+from ._errors import CrossoverError
+from ._migration_ledger import Ledger
+from ._pg_catalog import Scope, Table, exists, tables
+from ._pg_connect import Login, driver, sql_error
+from ._pg_sql import Statement, quote_literal
+from ._spock_repset import assign
+
+FACT = "mesh.exception_behaviour"
+SETTING = "spock.exception_behaviour"
+WANTED = "sub_disable"
+INSERT_ONLY = "default_insert_only"
+_RELOAD = Statement.of("SELECT pg_reload_conf()")
+
+
+@dataclass
+class Guard:
+    """One node. ``problems`` are what the mesh lacks, each one clause."""
+
+    statements: list[Statement] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
+    was: dict[str, Any] = field(default_factory=dict)
+    insert_only: list[str] = field(default_factory=list)
+
+
+# -- is there a mesh ---------------------------------------------------------------------------------------------------
+
+_THERE = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'spock') AS there"
+_ME = "SELECT node_name FROM spock.local_node JOIN spock.node USING (node_id)"
+_TO = "SELECT provider_node AS node, subscription_name AS name, status FROM spock.sub_show_status()"
+
+
+def spock_node(conn: Any) -> str | None:
+    """What Spock calls this node; None where there is no Spock, or no node yet."""
+    row = conn.execute(_ME).fetchone() if conn.execute(_THERE).fetchone()["there"] else None
+    return row["node_name"] if row else None
+
+
+def alone(conn: Any) -> bool:
+    """Whether nothing is replicated to this node through a mesh."""
+    return exists(conn, "spock.subscription") and not conn.execute("SELECT FROM spock.subscription").fetchone()
+
+
+def mesh_problems(conn: Any, peers: Sequence[str], patience: float) -> list[str]:
+    """What keeps this node from being in a mesh with its peers. A subscription may need a moment to start."""
+    until = time.monotonic() + patience
+    while True:
+        found, passing = _mesh_problems(conn, peers)
+        if not passing or time.monotonic() > until:
+            return found
+        time.sleep(0.25)
+
+
+def _mesh_problems(conn: Any, peers: Sequence[str]) -> tuple[list[str], bool]:
+    if not conn.execute(_THERE).fetchone()["there"]:
+        return [f"the extension spock is not in the database {conn.info.dbname}"], False
+    if not conn.execute(_NOW).fetchone():
+        return ["the server has not loaded Spock (shared_preload_libraries)"], False
+    me = spock_node(conn)
+    if me is None:
+        return ["Spock has no node in this database"], False
+    if me not in peers:
+        return [f"Spock calls this node {me}, by the inventory the nodes are {', '.join(peers)}"], False
+    subscriptions = {row["node"]: row for row in conn.execute(_TO)}
+    found, passing = [], True
+    for peer in peers:
+        there = subscriptions.get(peer)
+        if peer != me and not there:
+            found.append(f"{me} has no subscription to {peer}")
+            passing = False
+        elif peer != me and there and there["status"] != "replicating":
+            found.append(f"the subscription {there['name']} of {me} to {peer} is {there['status']}")
+    return found, passing and bool(found)
+
+
+# -- node ids ----------------------------------------------------------------------------------------------------------
+
+_SAME = """
+SELECT n.node_name AS node, n.node_id AS id, o.roname AS origin
+FROM spock.node n JOIN pg_replication_origin o ON o.roident = n.node_id ORDER BY 1
+"""
+
+
+def refuse_same_ids(conn: Any, login: Login) -> None:
+    """A node's id must not be the number of a replication origin on any node."""
+    for row in conn.execute(_SAME):
+        raise CrossoverError(
+            f"Spock's id of node {row['node']}, {row['id']}, is also the number of the replication origin "
+            f"{row['origin']}: after a crash changes could be missing",
+            code="node_id_taken",
+            server=str(login),
+            object=row["node"],
+            untouched="nothing was changed",
+            hint="Spock makes the id of the node's name: give the node another name (crossover_node_name)",
+        )
+
+
+# -- exception_behaviour -----------------------------------------------------------------------------------------------
+
+_NOW = "SELECT setting, sourcefile FROM pg_settings WHERE name = 'spock.exception_behaviour'"
+
+
+def plan_stop(conn: Any, ledger: Ledger, guard: Guard, login: Login) -> dict[str, Any] | None:
+    """Stop at an exception. Returns what is to be remembered, None where nothing has to be set."""
+    now = conn.execute(_NOW).fetchone()
+    if not now:
+        raise CrossoverError(
+            "Spock is in the database, but the server has not loaded it",
+            code="no_spock",
+            server=str(login),
+            untouched="nothing was changed",
+            hint="put spock into shared_preload_libraries and restart the node",
+        )
+    guard.before[SETTING] = now["setting"]
+    guard.after[SETTING] = WANTED
+    if now["setting"] == WANTED:
+        return None
+    guard.statements += [Statement.of(f"ALTER SYSTEM SET {SETTING} = {WANTED}"), _RELOAD]
+    ours = (now["sourcefile"] or "").endswith("postgresql.auto.conf")
+    return ledger.facts().get(FACT) or {"was": now["setting"], "by_alter_system": ours}
+
+
+def plan_restore(conn: Any, ledger: Ledger, guard: Guard) -> bool:
+    """Put back what was there; False where nothing of ours is."""
+    fact = ledger.facts().get(FACT)
+    now = conn.execute(_NOW).fetchone()
+    if not fact or not now:
+        return False
+    guard.before[SETTING], guard.after[SETTING] = now["setting"], fact["was"]
+    if now["setting"] == WANTED:  # else the operator has set something else meanwhile
+        back = f"SET {SETTING} = {quote_literal(fact['was'])}" if fact["by_alter_system"] else f"RESET {SETTING}"
+        guard.statements += [Statement.of(f"ALTER SYSTEM {back}"), _RELOAD]
+    return True
+
+
+def apply_setting(conn: Any, statements: Sequence[Statement], wanted: str, login: Login) -> None:
+    """ALTER SYSTEM and a reload, and see that it has come about."""
+    try:
+        for statement in statements:
+            conn.execute(statement.sql.encode())
+        for _try in range(50):
+            if conn.execute(_NOW).fetchone()["setting"] == wanted:
+                return
+            time.sleep(0.1)
+    except driver().Error as exc:
+        raise sql_error(
+            exc,
+            login,
+            f"{SETTING} could not be set to {wanted}",
+            code="setting_refused",
+            object=SETTING,
+            untouched="it is what it was",
+            hint=f"set {SETTING} = {wanted} in the node's configuration, reload it, and run this phase again",
+        ) from None
+    raise CrossoverError(
+        f"{SETTING} is not {wanted} after a reload",
+        code="setting_refused",
+        server=str(login),
+        object=SETTING,
+        hint="see whether a command line or a role's own setting overrides it, and the server's log",
+    )
+
+
+# -- replication sets --------------------------------------------------------------------------------------------------
+
+_SETS = """
+SELECT t.set_reloid::oid::int8 AS oid, array_agg(s.set_name::text ORDER BY 1) AS sets
+FROM spock.replication_set_table t JOIN spock.replication_set s USING (set_id)
+JOIN spock.local_node l ON l.node_id = s.set_nodeid GROUP BY 1
+"""
+
+
+def plan_sets(conn: Any, scope: Scope, guard: Guard) -> None:
+    """Every permanent table into a set."""
+    found = [table for table in tables(conn, scope) if table.persistence == "p"]
+    sets = {row["oid"]: row["sets"] for row in conn.execute(_SETS)}
+    guard.before["sets"] = {t.full_name: sets.get(t.oid, []) for t in found}
+    mended = [t for t in found if t.identity == "f" and t.has_key]
+    # Spock knows rows by a key: with FULL a table that has one is in no set that replicates updates
+    guard.statements += [Statement.of(f"ALTER TABLE {t.full_name} REPLICA IDENTITY DEFAULT") for t in mended]
+    steps = assign(conn, [t.full_name for t in found], {t.full_name for t in mended})
+    guard.statements += steps
+    guard.insert_only = [t.full_name for t in found if not _has_index(t)]
+    guard.after["sets"] = {
+        t.full_name: sets.get(t.oid) or [INSERT_ONLY if t.full_name in guard.insert_only else "default"] for t in found
+    }
+
+
+def apply_sets(conn: Any, statements: Sequence[Statement], login: Login) -> None:
+    """All of them, or none."""
+    try:
+        with conn.transaction():
+            for statement in statements:
+                conn.execute(statement.sql.encode())
+    except driver().Error as exc:
+        raise sql_error(
+            exc, login, "the tables could not be put into replication sets", untouched="none was put into one"
+        ) from None
+
+
+def _has_index(table: Table) -> bool:
+    return table.has_key if table.identity == "f" else table.has_identity
