@@ -159,7 +159,7 @@ def connect(
         wanted = {} if "replication" in parameters else dict(login.session)
         wanted.update({"search_path": search_path} if search_path else {}, **(settings or {}))
         if wanted:
-            conn.execute(_SET, [json.dumps(wanted)])
+            set_session(conn, wanted)
         if login.session_role:
             from psycopg import sql
 
@@ -169,6 +169,11 @@ def connect(
         conn.close()
         raise sql_error(exc, login, "the session could not be set up") from None
     return conn
+
+
+def set_session(conn: Any, settings: Mapping[str, str]) -> None:
+    """Set these for the session."""
+    conn.execute(_SET, [json.dumps(dict(settings))])
 
 
 # What libpq says -> (code, what to do). Read in order; the texts have been stable since PostgreSQL 9.

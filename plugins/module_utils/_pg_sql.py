@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ._errors import CrossoverError
@@ -85,6 +86,17 @@ def split_name(text: str) -> tuple[str, ...]:
     return tuple(parts)
 
 
+def hide(text: str, secrets: Iterable[str | None]) -> str:
+    """Take secrets out of a text, in whatever way they were quoted: as a literal, in a connection string, or in both."""
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        escaped = secret.replace("\\", "\\\\").replace("'", "\\'")  # as in a connection string
+        forms = {secret, escaped, quote_literal(secret), quote_literal(escaped)}
+        forms |= {form.removeprefix("E")[1:-1] for form in forms if form.removeprefix("E").startswith("'")}
+        for form in sorted(filter(None, forms), key=len, reverse=True):
+            text = text.replace(form, f"'{HIDDEN}'" if form.endswith("'") and form[0] in "E'" else HIDDEN)
+    return text
+
+
 @dataclass(frozen=True)
 class Statement:
     """One SQL statement of a plan, and how it may be shown."""
@@ -95,14 +107,7 @@ class Statement:
     @classmethod
     def of(cls, sql: str, secrets: tuple[str | None, ...] = ()) -> Statement:
         """Build a statement whose secrets, in whatever way they were quoted, are hidden when it is shown."""
-        shown = sql
-        for secret in filter(None, secrets):
-            escaped = secret.replace("\\", "\\\\").replace("'", "\\'")  # as in a connection string
-            forms = {secret, escaped, quote_literal(secret), quote_literal(escaped)}
-            forms |= {form.removeprefix("E")[1:-1] for form in forms if form.removeprefix("E").startswith("'")}
-            for form in sorted(filter(None, forms), key=len, reverse=True):
-                shown = shown.replace(form, f"'{HIDDEN}'" if form.endswith("'") and form[0] in "E'" else HIDDEN)
-        return cls(sql, shown)
+        return cls(sql, hide(sql, secrets))
 
     def __str__(self) -> str:
         return self.shown

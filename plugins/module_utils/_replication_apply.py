@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ._errors import CrossoverError
 from ._pg_connect import Login, driver, sql_error
-from ._pg_sql import Statement
+from ._pg_sql import Statement, hide
 
 # SQLSTATE -> what to do about it
 HINTS = {
@@ -52,13 +52,6 @@ def keep_quiet(conn: Any) -> list[str]:
         if row["may"]:
             conn.execute("SELECT set_config(%s, %s, false)", [row["name"], _TALKATIVE[row["name"]]])
     return sorted(row["name"] for row in rows if not row["may"])
-
-
-def hide(text: str, secrets: Iterable[str]) -> str:
-    """Take secrets out of a message of the server."""
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, "********")
-    return text
 
 
 def apply(

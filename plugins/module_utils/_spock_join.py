@@ -180,10 +180,11 @@ class Join:
             self._run(self.new, sub_create(self.new, self.donor, data=True))
             try:
                 self._wait(
-                    f"{self.new.name} did not take a snapshot of {self.donor.name}", self._snapshot_taken,
+                    f"{self.new.name} did not take a snapshot of {self.donor.name}",
+                    self._snapshot_taken,
                     self.timeout,
-                    f"see whether a long transaction is open on {self.donor.name}, and what the log of {self.new.name} says; "
-                    "then run this again",
+                    f"see whether a long transaction is open on {self.donor.name}, and what the log of "
+                    f"{self.new.name} says; then run this again",
                 )  # fmt: skip
             except CrossoverError:
                 self.new.do(f"SELECT spock.sub_drop({quote_literal(self.new.subscriptions[self.donor.name])})")

@@ -172,6 +172,7 @@ def collisions(members: Sequence[Member]) -> list[str]:
             if number in member.origins:
                 found.append(
                     f"the id {number} of node {name} is also that of the replication origin "
-                    f"{member.origins[number]} on {member.name}: give {name} another crossover_node_name, or drop that origin if nothing needs it"
+                    f"{member.origins[number]} on {member.name}: give {name} another crossover_node_name, or "
+                    "drop that origin if nothing needs it"
                 )
     return found

@@ -75,10 +75,13 @@ def make(members: Sequence[Member], data: str = "auto") -> Plan:
 
 
 def _new(alive: Sequence[Member]) -> list[Member]:
-    """Who has no finished link with anybody, while others have. Where nobody has, nobody is new."""
+    """Who has no finished link with anybody, while others have. Where nobody has, and not just one has tables, nobody is."""
     linked = {m.name for m in alive for s in m.have.values() if s.enabled and s.sync in ("r", "y")}
     named = {s.provider for m in alive for s in m.have.values() if s.enabled and s.sync in ("r", "y")}
-    return [m for m in alive if m.name not in linked & named] if linked & named else []
+    if linked & named:
+        return [m for m in alive if m.name not in linked & named]
+    full = [m for m in alive if m.tables]  # one node with rows, and no mesh yet: the others come to it
+    return [m for m in alive if m not in full] if len(full) == 1 else []
 
 
 def _joining(member: Member) -> bool:

@@ -22,6 +22,7 @@ from support.database import Database
 
 sys.path.insert(0, str(collections_path()))
 
+from support.mesh import BINDIR, dissolve, raise_nodes
 from support.pooler import Pooler
 from support.switch import PASSWORD, PooledLab, replicating
 
@@ -49,6 +50,31 @@ def source_cluster() -> Iterator[Cluster]:
 def target_cluster() -> Iterator[Cluster]:
     """The node's server: the wheel's 18, or what CROSSOVER_TEST_TARGET_BIN names."""
     yield from _cluster("CROSSOVER_TEST_TARGET_BIN", 18, node=True)
+
+
+@pytest.fixture(scope="session")
+def spock_nodes() -> Iterator[list[Cluster]]:
+    """Three servers that have loaded Spock; each test brings databases of its own. Only for tests that are ON_SPOCK."""
+    assert BINDIR is not None
+    nodes = raise_nodes(3, BINDIR)
+    try:
+        yield nodes
+    finally:
+        for node in nodes:
+            node.remove()
+
+
+@pytest.fixture
+def spock_dbs(spock_nodes: list[Cluster]) -> Iterator[list[Database]]:
+    """A fresh database on each of them, with the extension, and not a node yet."""
+    databases = [Database(spock_nodes[0]).create()]
+    databases += [Database(node, databases[0].name).create() for node in spock_nodes[1:]]
+    try:
+        for database in databases:
+            database.sql("CREATE EXTENSION spock", superuser=True)
+        yield databases
+    finally:
+        dissolve(databases)
 
 
 def _database(cluster: Cluster) -> Iterator[Database]:

@@ -213,7 +213,7 @@ def test_the_others_join_after_the_cutover(inventory: Inventory, source_db: Data
             ok(inventory.play(phase))
         assert leftovers(two) == leftovers(three) == NOTHING
         early = inventory.play("expand")
-        assert early.rc != 0 and "run the playbook crossover.pgedge.cutover first" in early.failure, early.failure
+        assert early.rc != 0 and "run crossover.pgedge.cutover first" in early.failure, early.failure
         old.go_on()
         with Slow(one.dsn, 2, first=10) as new:
             ok(inventory.play("cutover", crossover_cutover=source_db.name))

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from itertools import permutations
 from pathlib import Path
 
+import pytest
+
 from .cluster import Cluster
 from .database import Database
 
@@ -31,16 +33,28 @@ DDL = {
 WHY = "no PostgreSQL with Spock was found: put its pg_config on the path or name it in CROSSOVER_PG_CONFIG"
 
 
+PLACES = ("usr/lib/postgresql/*/bin/pg_config", "usr/pgsql-*/bin/pg_config")  # of packages
+
+
 def spock_bindir() -> Path | None:
-    """The programs of a PostgreSQL whose extensions include spock."""
-    program = os.environ.get("CROSSOVER_PG_CONFIG") or shutil.which("pg_config")
-    if not program or not Path(program).exists():
-        return None
-    share, bindir = (
-        Path(subprocess.run([program, what], capture_output=True, text=True, check=True).stdout.strip())
-        for what in ("--sharedir", "--bindir")
-    )
-    return bindir if (share / "extension" / "spock.control").exists() else None
+    """The programs of a PostgreSQL whose extensions include spock; CROSSOVER_PG_CONFIG leaves no other choice."""
+    named = os.environ.get("CROSSOVER_PG_CONFIG")
+    programs = [named] if named else [shutil.which("pg_config"), *sorted(map(str, Path("/").glob(PLACES[0]))),
+                                      *sorted(map(str, Path("/").glob(PLACES[1])))]  # fmt: skip
+    for program in programs:
+        if program and Path(program).exists():
+            share, bindir = (
+                Path(subprocess.run([program, what], capture_output=True, text=True, check=True).stdout.strip())
+                for what in ("--sharedir", "--bindir")
+            )
+            if (share / "extension" / "spock.control").exists():
+                return bindir
+    return None
+
+
+BINDIR = spock_bindir()
+# for a file's pytestmark
+ON_SPOCK = [pytest.mark.mesh, pytest.mark.skipif(BINDIR is None, reason=WHY)]
 
 
 def raise_nodes(count: int, bindir: Path, **settings: str) -> list[Cluster]:
