@@ -62,7 +62,7 @@ class SpockSubscription:
     force_text_transfer: bool = False
     skip_schema: tuple[str, ...] = ()
     skip_lsn: str = "0/0"
-    applied: str = "0/0"  # the end of the provider's last transaction that was applied
+    applied: str = "0/0"  # how far the provider's transactions have come: the replication origin's position
     shared: bool = False  # another subscription uses the interface too
 
     @property
@@ -167,10 +167,14 @@ def plan(want: Wanted, actual: SpockSubscription | None, major: int, login: Logi
 
 
 def skips(want: Wanted, actual: SpockSubscription) -> bool:
-    """Whether the skip is to be set: a transaction that has been passed already is no change."""
+    """Whether the skip is to be set: a transaction that has been passed already is no change.
+
+    The one that is to be skipped is named by the start of its commit. Where one fails and stops the subscription, Spock
+    leaves the origin just there; one that was applied or skipped has it at the commit's end.
+    """
     if want.skip_lsn is None or Lsn.parse(want.skip_lsn) == Lsn.parse(actual.skip_lsn):
         return False
-    return Lsn.parse(want.skip_lsn) == Lsn.parse("0/0") or Lsn.parse(want.skip_lsn) > Lsn.parse(actual.applied)
+    return Lsn.parse(want.skip_lsn) == Lsn.parse("0/0") or Lsn.parse(want.skip_lsn) >= Lsn.parse(actual.applied)
 
 
 def predicted(want: Wanted, actual: SpockSubscription | None) -> dict[str, Any]:

@@ -32,8 +32,8 @@ options:
     description:
       - How this node is reached, by itself and by other nodes, as parameters of libpq (C(host), C(port), C(dbname),
         C(user), C(password), C(sslmode), …). Needed for a new node.
-      - Spock stores it as it is, with the password, in the database. A password file of the server's own
-        (C(passfile), C(~/.pgpass)) keeps it out of there.
+      - Spock stores it as it is, with the password, in the database, and writes it into the server's log when it cannot
+        connect. A password file of the server's own (C(passfile), C(~/.pgpass)) keeps the password out of both.
       - Spock cannot change it later; another value is an error, as with O(location), O(country) and O(info).
     type: dict
   interfaces:

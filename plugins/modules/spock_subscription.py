@@ -29,7 +29,9 @@ options:
   provider_dsn:
     description:
       - How this node reaches the provider, as parameters of libpq (C(host), C(port), C(dbname), C(user), C(password), …).
-        Needed for a new subscription. Spock stores it as it is, with the password, in this database.
+        Needed for a new subscription.
+      - Spock stores it as it is, with the password, in this database, and writes it into the server's log when it cannot
+        connect. A password file of the server's own (C(passfile), C(~/.pgpass)) keeps the password out of both.
       - Compared as a whole. Another one becomes a further interface of the provider, which is then used; what was used
         before is removed, but for the first one.
       - All new subscriptions of this node to one provider need the same one.
@@ -71,8 +73,10 @@ options:
     elements: str
   skip_lsn:
     description:
-      - Skip the provider's transaction that ends at this LSN. What it changed is missing here afterwards; compare its
-        tables. V(0/0) takes a skip back.
+      - Skip the one transaction with this LSN, because its changes cannot be applied. Where Spock has disabled the
+        subscription for that, C(spock.exception_log) has the LSN. The whole transaction is missing here afterwards -
+        compare its tables.
+      - V(0/0) takes back a skip that has not happened yet.
       - A transaction that has been passed already is no change.
     type: str
   resync_tables:
