@@ -22,16 +22,18 @@ SETS = ("default", "default_insert_only", "ddl_sql")  # what sub_create takes by
 REPLICATING, DISABLED = "replicating", "disabled"
 
 _SUBSCRIPTIONS = """
-SELECT s.sub_name AS name, s.sub_id::int8 AS id, o.node_name AS provider, i.if_name AS interface, s.sub_enabled AS enabled,
+SELECT s.sub_name AS name, s.sub_id::int8 AS id, o.node_name AS provider, i.if_name AS interface,
        (SELECT json_object_agg(if_name, if_dsn) FROM spock.node_interface WHERE if_nodeid = s.sub_origin) AS interfaces,
-       EXISTS (SELECT FROM spock.subscription o WHERE o.sub_origin_if = s.sub_origin_if AND o.sub_id <> s.sub_id) AS shared,
-       s.sub_slot_name AS slot, s.sub_replication_sets AS sets, s.sub_forward_origins AS forward_origins,
-       extract(epoch FROM s.sub_apply_delay)::float8 AS apply_delay, s.sub_force_text_transfer AS force_text_transfer,
-       s.sub_skip_schema AS skip_schema, s.sub_skip_lsn::text AS skip_lsn,
-       (SELECT status FROM spock.sub_show_status(s.sub_name)) AS status,
+       EXISTS (SELECT FROM spock.subscription other
+               WHERE other.sub_origin_if = s.sub_origin_if AND other.sub_id <> s.sub_id) AS shared,
+       s.sub_enabled AS enabled, s.sub_slot_name AS slot, s.sub_replication_sets AS sets,
+       s.sub_forward_origins AS forward_origins, extract(epoch FROM s.sub_apply_delay)::float8 AS apply_delay,
+       s.sub_force_text_transfer AS force_text_transfer, s.sub_skip_schema AS skip_schema,
+       s.sub_skip_lsn::text AS skip_lsn, (SELECT status FROM spock.sub_show_status(s.sub_name)) AS status,
        coalesce((SELECT p.remote_lsn::text FROM pg_replication_origin_status p WHERE p.external_id = s.sub_slot_name),
                 '0/0') AS applied
-FROM spock.subscription s JOIN spock.node o ON o.node_id = s.sub_origin JOIN spock.node_interface i ON i.if_id = s.sub_origin_if
+FROM spock.subscription s JOIN spock.node o ON o.node_id = s.sub_origin
+     JOIN spock.node_interface i ON i.if_id = s.sub_origin_if
 ORDER BY 1
 """
 # r: ready, y: a table that was copied and is in step
@@ -143,7 +145,7 @@ def plan(want: Wanted, actual: SpockSubscription | None, major: int, login: Logi
             object=want.name,
             server=str(login),
             untouched="nothing was changed",
-            hint="leave it as it is, or drop the subscription and make it anew; that copies nothing again unless told to",
+            hint="leave it as it is, or drop the subscription and make it anew; that copies nothing unless told to",
         )
     name = quote_literal(want.name)
     found = Plan(_connection(want, actual))

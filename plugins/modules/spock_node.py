@@ -13,8 +13,8 @@ description:
   - Manages the Spock node of one database, with its interfaces. A database can be one node.
   - Needs the extension C(spock), 5.x or 6.x, in the database, and a superuser.
   - Spock makes a node's number of its name, 16 bits, and replication origins are numbered in the same room. If both are
-    the same on a server, changes can be lost after a crash, so such a name is refused, of this node and of those that it
-    knows.
+    the same on a server, changes can be lost after a crash, so such a name is refused, of this node and of those that
+    it knows.
 options:
   name:
     description: Name of the node, of C(a-z), C(0-9) and C(_), so that slots can be named after it.
@@ -182,8 +182,8 @@ def absent(runner: Runner, conn: Any, login: Login, there: dict[str, Node]) -> O
     if left := hanging(conn, there[name]):
         raise refuse(
             f"node {name} still has {left}", "in_use", login, name,
-            "drop the subscriptions, here and on the other nodes (spock_subscription, state: absent), and the slot of a node "
-            "that is gone for good (slot, state: absent)",
+            "drop the subscriptions, here and on the other nodes (spock_subscription, state: absent), and the slot of "
+            "a node that is gone for good (slot, state: absent)",
         )  # fmt: skip
     steps = [drop(name)]
     if not runner.check:

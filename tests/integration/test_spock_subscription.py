@@ -55,9 +55,11 @@ def test_life(pair: list[Database], run: Modules) -> None:
     one, two = pair
     made = subscribe(run, pair)
     assert made["queries"] == [
-        f"SELECT spock.sub_create('{NAME}', 'host=127.0.0.1 port={one.cluster.port} dbname={one.name} user=replicator "
-        "password=********', replication_sets := ARRAY['default', 'default_insert_only']::text[], "
-        "synchronize_structure := false, synchronize_data := false, forward_origins := ARRAY[]::text[])"
+        (
+            f"SELECT spock.sub_create('{NAME}', 'host=127.0.0.1 port={one.cluster.port} dbname={one.name} "
+            "user=replicator password=********', replication_sets := ARRAY['default', 'default_insert_only']::text[], "
+            "synchronize_structure := false, synchronize_data := false, forward_origins := ARRAY[]::text[])"
+        )
     ]
     found = made["subscription"]
     assert found["status"] == "replicating" and found["provider"] == "n1" and found["enabled"] is True
@@ -97,10 +99,10 @@ def test_rows_and_structure_are_taken_over(mesh_dbs: list[Database], run: Module
     run("spock_node", three, name="n3", dsn={**dsn(three), **plain})
     provider = {**dsn(one), "password": one.cluster.password, "user": "postgres"}
     run("spock_repset", one, name="default", tables=["shop.Order"])
-    one.sql(f"INSERT INTO {ORDER} SELECT n, 'EU', n FROM generate_series(1, 500) n", superuser=True)
+    one.sql(f"INSERT INTO {ORDER} SELECT n, 'EU', n FROM generate_series(1, 500) n", None, True)
     both = {"synchronize_structure": True, "synchronize_data": True}
-    run.fails("spock_subscription", three, "cannot be made disabled and copy at once", name="sub", provider_dsn=provider,
-              enabled=False, **both)  # fmt: skip
+    run.fails("spock_subscription", three, "cannot be made disabled and copy at once", name="sub", enabled=False,
+              provider_dsn=provider, **both)  # fmt: skip
     made = run("spock_subscription", three, name="sub", provider_dsn=provider, wait_timeout=100, **both)
     assert made["subscription"]["status"] == "replicating"
     assert three.sql(COUNT, superuser=True) == [{"n": 500}]
@@ -144,10 +146,11 @@ def test_two_subscriptions_to_one_provider(pair: list[Database], run: Modules) -
 def test_what_cannot_be_changed(pair: list[Database], run: Modules) -> None:
     two = pair[1]
     major = subscribe(run, pair)["spock"].split(".")[0]
-    options = {"apply_delay": 3.5, "skip_schema": ["x"], "forward_origins": ["all"]}
+    options: dict[str, Any] = {"apply_delay": 3.5, "skip_schema": ["x"], "forward_origins": ["all"]}
     if major == "5":
-        run.fails("spock_subscription", two, "other apply_delay and forward_origins and skip_schema and force_text_transfer",
-                  "Spock 5 cannot change", "Nothing was changed", name=NAME, force_text_transfer=True, **options)  # fmt: skip
+        told = "other apply_delay and forward_origins and skip_schema and force_text_transfer"
+        run.fails("spock_subscription", two, told, "Spock 5 cannot change", "Nothing was changed", name=NAME,
+                  force_text_transfer=True, **options)  # fmt: skip
     else:
         changed = run("spock_subscription", two, name=NAME, **options)
         assert len(changed["queries"]) == 1 and "sub_alter_options" in changed["queries"][0]
@@ -162,7 +165,12 @@ def test_what_cannot_be_changed(pair: list[Database], run: Modules) -> None:
 
 def test_every_option_of_a_new_one(pair: list[Database], run: Modules) -> None:
     one, two = pair
-    options = {"apply_delay": 0.5, "skip_schema": ["x", "y"], "forward_origins": ["all"], "force_text_transfer": True}
+    options: dict[str, Any] = {
+        "apply_delay": 0.5,
+        "skip_schema": ["x", "y"],
+        "forward_origins": ["all"],
+        "force_text_transfer": True,
+    }
     made = subscribe(run, pair, **options)
     assert {key: made["subscription"][key] for key in options} == options
     order(one, 3)
@@ -193,7 +201,9 @@ def test_a_transaction_that_is_skipped(pair: list[Database], run: Modules) -> No
     order(one, 13)
     order(one, 14)
     wait_for(lambda: run.raw("spock_subscription", two, name=NAME)["subscription"]["status"] == "disabled", 60)
-    (said,) = two.sql("SELECT error_message AS m FROM spock.exception_log WHERE operation = 'SUB_DISABLE'", superuser=True)
+    (said,) = two.sql(
+        "SELECT error_message AS m FROM spock.exception_log WHERE operation = 'SUB_DISABLE'", superuser=True
+    )
     (at,) = re.findall(r"skip_lsn = ([0-9A-F]+/[0-9A-F]+)", said["m"])
     done = run("spock_subscription", two, name=NAME, skip_lsn=at, enabled=True, wait_timeout=60, again=False)
     assert done["queries"] == [
@@ -244,4 +254,6 @@ def test_no_log_has_a_password(pair: list[Database], run: Modules) -> None:
     gone = run("spock_subscription", two, name=NAME, state="absent", again=False)
     assert gone["changed"] and len(gone["remaining_slots"]) == 1
     one.cluster.start()
-    one.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = %s", [one.name], True)
+    one.sql(
+        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = %s", [one.name], True
+    )

@@ -74,8 +74,10 @@ def test_repset() -> None:
     made = repset.plan(new, None, False)
     assert lines(made) == [
         "SELECT spock.repset_create('eu', replicate_truncate := false)",
-        "SELECT spock.repset_add_table('eu', 's.\"A b\"'::regclass, synchronize_data := false, "
-        "columns := ARRAY['id', 'x''y'], row_filter := 'x > ''a''', include_partitions := false)",
+        (
+            "SELECT spock.repset_add_table('eu', 's.\"A b\"'::regclass, synchronize_data := false, "
+            "columns := ARRAY['id', 'x''y'], row_filter := 'x > ''a''', include_partitions := false)"
+        ),
         "SELECT spock.repset_add_seq('eu', 's.q'::regclass)",
     ]
     assert repset.predicted(new, None, False).operations == {**ALL, "truncate": False}
