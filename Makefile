@@ -19,7 +19,7 @@ GATES := unit integration molecule sanity lint docs-lint changelog-lint galaxy
 BOOT := $(or $(shell command -v $(or $(PYTHON),python3)),python3)
 run = build/venv/bin/python tests/gates/run.py
 
-.PHONY: help venv tools test ci clean demo demo-down bench-cutover bench-copy $(GATES)
+.PHONY: help venv tools test ci clean demo demo-mesh demo-down bench-cutover bench-copy $(GATES)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+( [a-z-]+)*:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +62,9 @@ galaxy: tools ## build the collection, run Galaxy's importer on it, install it, 
 
 demo: venv ## migrate a live database under load, cut over, roll back, report
 	@. build/env.sh; demo/run
+
+demo-mesh: venv ## the same onto a mesh of three Spock nodes, where a PostgreSQL with Spock is found
+	@. build/env.sh; DEMO_NODES=3 demo/run
 
 demo-down: venv ## stop the demo's servers and remove them
 	@. build/env.sh; demo/down

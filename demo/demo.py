@@ -4,7 +4,7 @@
 """The demo: a live database moves to the node and back while the application writes, and is measured from outside.
 
 DEMO_SCALE (1.0: about a million rows), DEMO_CLIENTS and DEMO_RATE change size and load;
-DEMO_ROUTE=libpq does without PgBouncer.
+DEMO_ROUTE=libpq does without PgBouncer. DEMO_NODES=3 moves it onto a mesh of Spock nodes, and judges each of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from measure import Seen
 from summary import WRONG, missed, summary
 from watch import Watch
 
-OUT = TOP / "build" / "demo"
+NODES = int(os.environ.get("DEMO_NODES", "1"))
+OUT = TOP / "build" / ("demo" if NODES == 1 else "demo-mesh")
 VARIABLES = TOP / "demo" / "shop.yml"
 SCALE = float(os.environ.get("DEMO_SCALE", "1.0"))
 CLIENTS = os.environ.get("DEMO_CLIENTS", "6")
@@ -39,6 +40,7 @@ class Demo:
         self.lab = Lab(home("demo"), OUT)
         self.watch = Watch("service=source", "service=target", Names.of("shop"), self.tell_phase)
         self.state: dict[str, Any] = {}
+        self.nodes: dict[str, Any] = {}  # of a mesh, what the application's list says of each
 
     def tell(self, text: str) -> None:
         """A line with the time since the beginning."""
@@ -58,6 +60,7 @@ class Demo:
         self.lab.play("migrate", crossover_report_dir=str(OUT))
         self.switch("cutover", crossover_cutover="shop")
         self.lab.play("validate", crossover_validate_force=True)
+        self.judge_nodes()
         self.switch("rollback")
         self.lab.play("validate", crossover_validate_force=True)
         self.lab.workload("stop")
@@ -68,9 +71,12 @@ class Demo:
         """A new lab each time: what an earlier run has left is taken down first."""
         if self.lab.down():
             self.tell("the lab of an earlier run is gone")
-        self.state = self.lab.up(SCALE, crossover_lab_route=ROUTE)
+        more = {} if NODES == 1 else {"crossover_lab_nodes": NODES}
+        self.state = self.lab.up(SCALE, crossover_lab_route=ROUTE, **more)
         source, node = self.state["source"], self.state["target"]
         self.tell(f"lab up: PostgreSQL {source['full']}, port {source['port']}; {node['full']}, port {node['port']}")
+        if NODES > 1:
+            self.tell("nodes with Spock on ports " + ", ".join(map(str, self.state["nodes"].values())))
         self.lab.describe(VARIABLES)
         self.lab.workload("start", "--dsn", "service=app", "--clients", CLIENTS, "--rate", RATE)
         self.tell(f"{CLIENTS} clients write, {RATE} transactions a second, by {self.route}")
@@ -81,6 +87,17 @@ class Demo:
         self.lab.play(phase, **variables)
         time.sleep(WRITES)
         self.lab.workload("mark", f"{phase} over")
+
+    def judge_nodes(self) -> None:
+        """Of a mesh: has every node what the application was told is done?"""
+        if NODES == 1:
+            return
+        services = {name: f"service={name}" for name in self.state["nodes"]}
+        args = [arg for dsn in services.values() for arg in ("--dsn-node", dsn)]
+        found = self.lab.judged("--dsn-new", "service=target", *args)["nodes"]
+        self.nodes = {name: found[dsn] for name, dsn in services.items()}
+        for name, verdict in self.nodes.items():
+            self.tell(f"{name}: {verdict['ok']} acknowledged, " + ", ".join(f"{verdict[key]} {key}" for key in WRONG))
 
     # -- what came of it -------------------------------------------------------------------------------------------
 
@@ -115,6 +132,7 @@ class Demo:
             "cutover": seen.switch("cutover begins", "cutover over"),
             "rollback": seen.switch("rollback begins", "rollback over"),
             "compare": compared([phase for phase in phases if phase["name"] == "validate"]),
+            **({"nodes": self.nodes} if NODES > 1 else {}),
             "writes": seen.course(),
             "lag": self.watch.lag,
             "environment": {

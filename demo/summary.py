@@ -26,6 +26,9 @@ def missed(report: dict[str, Any], route: str) -> list[str]:
         wrong.append(f"the sum of all balances is {report['sum']['found']} and was {report['sum']['expected']}")
     if compare["differences"]:
         wrong.append(f"{compare['differences']} differences")
+    for name, verdict in report.get("nodes", {}).items():
+        wrong += [f"{verdict[key]} {key} on {name}" for key in WRONG if verdict[key]]
+        wrong += [] if verdict["sum"]["constant"] else [f"the sum of all balances is another one on {name}"]
     for name in ("cutover", "rollback"):
         seen = report[name]
         if seen["failed_transactions"] and route == "pgbouncer":
@@ -33,6 +36,15 @@ def missed(report: dict[str, Any], route: str) -> list[str]:
         if seen["write_pause_ms"] >= PAUSE_MS:
             wrong.append(f"the {name}'s write pause of {seen['write_pause_ms']:.0f} ms is not under {PAUSE_MS:.0f} ms")
     return wrong
+
+
+def nodes(report: dict[str, Any]) -> list[str]:
+    """Of a mesh, a line."""
+    found = report.get("nodes", {})
+    if not found:
+        return []
+    wrong = ", ".join(f"{sum(verdict[key] for verdict in found.values())} {key}" for key in WRONG)
+    return [f"nodes     {len(found)}, each judged after the cutover: {wrong}"]
 
 
 def number(value: int) -> str:
@@ -55,6 +67,7 @@ def summary(report: dict[str, Any], state: dict[str, Any], lab: Lab, out: Path) 
     lines += [
         f"writes    {number(done['ok'])} acknowledged: {wrong}",
         f"compared  {number(compare['rows'])} rows of {compare['tables']} tables, {times}",
+        *nodes(report),
         "",
         f"report    {out}/report.html, {out}/report.json",
         f"look      . build/env.sh; . {lab.base}/env.sh",

@@ -147,8 +147,8 @@ options:
         .replace("    required: true\n", "")
         .replace(
             "The source, with the same options as the top level has for the node.",
-            "The publishing node, to compare this node with instead of the source, with the same options as the top level. "
-            "Both are nodes of one mesh, and the barrier is the mesh's.",
+            "The publishing node, to compare this node with instead of the source, with the same options as the top "
+            "level. Both are nodes of one mesh, and the barrier is the mesh's.",
         )
     )
 

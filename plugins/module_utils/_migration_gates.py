@@ -10,7 +10,9 @@ from typing import Any, Mapping
 
 from ._migration_control import Control
 
-PHASES = ("assess", "prepare", "replicate", "validate", "benchmark", "cutover", "monitor", "finish", "rollback")
+PHASES = (
+    "assess", "prepare", "replicate", "validate", "benchmark", "cutover", "expand", "monitor", "finish", "rollback",
+)  # fmt: skip
 
 # A phase -> the phase that must be done before it.
 BEFORE = {
@@ -21,6 +23,7 @@ BEFORE = {
     "cutover": "validate",
     "monitor": "replicate",
     "finish": "cutover",
+    "expand": "cutover",
 }
 # Phases that build the way to the node: once the node is writable they have nothing left to do.
 BESIDE = ("assess", "monitor")  # they change nothing, and may run beside another phase
@@ -70,6 +73,8 @@ def failures(phase: str, known: Known) -> list[str]:
         )
     if phase == "cutover" and _done(known, "validate"):
         found += _validation(known)
+    if phase == "expand" and known.control is not None and not known.control.switched:
+        found = ["the source is writable, and feeds the first node alone: run crossover.pgedge.cutover first"]
     if phase == "finish" and known.control is not None and not known.control.switched:
         found = ["the source is writable: run crossover.pgedge.cutover first, or crossover.pgedge.rollback to give up"]
     return found

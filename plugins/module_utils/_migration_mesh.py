@@ -7,6 +7,8 @@
   subscription goes on saying that it replicates.
 * Every migrated table in a replication set, one by one: spock.repset_add_all_tables() stops at the first one that has
   no replica identity index.
+* No table of our own schema is in one: where Spock is set to put new tables into a set (include_ddl_repset), those that
+  came with a copy of the structure are.
 * No node's id is the number of a replication origin: a crash would then move an origin that is another one's.
 """
 
@@ -18,7 +20,7 @@ from typing import Any, Sequence
 
 from ._errors import CrossoverError
 from ._migration_ledger import Ledger
-from ._pg_catalog import Scope, Table, tables
+from ._pg_catalog import OWN_SCHEMA, Scope, Table, exists, tables
 from ._pg_connect import Login, driver, sql_error
 from ._pg_sql import Statement, quote_literal
 from ._spock_repset import assign
@@ -38,6 +40,7 @@ class Guard:
     problems: list[str] = field(default_factory=list)
     before: dict[str, Any] = field(default_factory=dict)
     after: dict[str, Any] = field(default_factory=dict)
+    was: dict[str, Any] = field(default_factory=dict)
     insert_only: list[str] = field(default_factory=list)
 
 
@@ -52,6 +55,11 @@ def spock_node(conn: Any) -> str | None:
     """What Spock calls this node; None where there is no Spock, or no node yet."""
     row = conn.execute(_ME).fetchone() if conn.execute(_THERE).fetchone()["there"] else None
     return row["node_name"] if row else None
+
+
+def alone(conn: Any) -> bool:
+    """Whether nothing is replicated to this node through a mesh."""
+    return exists(conn, "spock.subscription") and not conn.execute("SELECT FROM spock.subscription").fetchone()
 
 
 def mesh_problems(conn: Any, peers: Sequence[str], patience: float) -> list[str]:
@@ -181,6 +189,18 @@ SELECT t.set_reloid::oid::int8 AS oid, array_agg(s.set_name::text ORDER BY 1) AS
 FROM spock.replication_set_table t JOIN spock.replication_set s USING (set_id)
 JOIN spock.local_node l ON l.node_id = s.set_nodeid GROUP BY 1
 """
+
+
+_OWN = """
+SELECT format('SELECT spock.repset_remove_table(%%L, %%L::regclass)', s.set_name, t.set_reloid) AS sql
+FROM spock.replication_set_table t JOIN spock.replication_set s USING (set_id)
+JOIN pg_class c ON c.oid = t.set_reloid WHERE c.relnamespace = to_regnamespace(%s) ORDER BY 1
+"""
+
+
+def plan_own(conn: Any) -> list[Statement]:
+    """Take our own tables out of the sets."""
+    return [Statement.of(row["sql"]) for row in conn.execute(_OWN, [OWN_SCHEMA])]
 
 
 def plan_sets(conn: Any, scope: Scope, guard: Guard) -> None:

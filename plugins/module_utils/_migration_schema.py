@@ -22,7 +22,7 @@ from ._migration_roles import RolesPlan, plan
 from ._migration_roles_read import read as read_roles
 from ._migration_schema_build import Builder, orphans
 from ._migration_schema_fill import fill
-from ._migration_schema_objects import FACT_POST, FACT_PRE, FACT_ROLES, own, present
+from ._migration_schema_objects import FACT_POST, FACT_PRE, FACT_ROLES, Object, own, present
 from ._migration_schema_pause import Pause, resume
 from ._migration_schema_refuse import refusal, refuse_company, refuse_full, refuse_unknown
 from ._migration_schema_units import Unit, definitions, read_present, referring_to, split_keys, units
@@ -322,6 +322,14 @@ class SchemaSync:
         if unit.entry.type == "FK CONSTRAINT" and getattr(exc, "sqlstate", None) == "23503":
             return orphans(self.source, self.node, unit)
         return None
+
+
+def adopt(conn: Any, ledger: Ledger, objects: list[Object], roles: list[str]) -> None:
+    """What a node got when it joined a mesh is the migration's, as if it had been created here."""
+    fact = {"objects": [[o.type, o.identity] for o in objects], "public": None, "definitions": {}, "pg_dump": ""}
+    with conn.transaction():
+        ledger.put(FACT_PRE, fact)
+        ledger.put(FACT_ROLES, {"created": roles, "undo": []})
 
 
 def _public(conn: Any) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A new node comes into a live mesh with the rows of one that is in it, the donor (private to the collection).
 
-Of every other node (peer) exactly those changes must come directly that the donor's rows do not hold. So, in this order:
+Of every other node (peer) exactly those changes must come directly that the donor's rows do not hold. So, in order:
 
 1. a slot on each peer, from which the new node will read, and a subscription to it that is off;
 2. a sync event of each peer arrives at the donor: what the donor has of the peer is past where that slot begins;
@@ -19,6 +19,7 @@ Spock's own copy gives the rows the time "epoch" and an origin, so they beat no 
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any, Callable, Sequence
 
 from ._errors import CrossoverError
@@ -36,7 +37,9 @@ _DONE = ("r", "y")
 class Join:
     """One new node. Every step looks first whether it is done, so that an interrupted run goes on."""
 
-    def __init__(self, new: Member, donor: Member, others: Sequence[Member], timeout: float, copy_timeout: float) -> None:
+    def __init__(
+        self, new: Member, donor: Member, others: Sequence[Member], timeout: float, copy_timeout: float
+    ) -> None:
         self.new, self.donor, self.timeout, self.copy_timeout = new, donor, timeout, copy_timeout
         self.peers = [other for other in others if other not in (new, donor)]
         self.done: list[Statement] = []
@@ -109,23 +112,29 @@ class Join:
         elif native := [row["subname"] for row in self.donor.do(_NATIVE)]:
             refused = f"{self.donor.name}, which gives its rows, has native subscriptions: {', '.join(native)}"
         elif lost := self._without_set():
-            refused = f"{self.donor.name} has tables in no replication set, which would come empty: {', '.join(lost[:5])}"
+            refused = (
+                f"{self.donor.name} has tables in no replication set, which would come empty: {', '.join(lost[:5])}"
+            )
         if refused:
             raise CrossoverError(
                 refused,
                 code="cannot_join",
                 server=str(self.new.login),
                 untouched="nothing was changed",
-                hint="empty its database (drop it, run crossover.pgedge.node), finish the migration first, or put the tables into "
-                "a replication set",
+                hint="empty its database (drop it, run crossover.pgedge.node), finish the migration first, or put the "
+                "tables into a replication set",
             )
         for peer in self.peers:
             self._wait(
                 f"{self.donor.name} did not follow {peer.name}",
-                lambda peer=peer: (have := self._sub(self.donor, peer)) is not None and have.status == "replicating",
+                partial(self._follows, self.donor, peer),
                 self.timeout,
                 f"look at spock.sub_show_status() on {self.donor.name}, then run this again",
             )
+
+    def _follows(self, member: Member, provider: Member) -> bool:
+        have = self._sub(member, provider)
+        return have is not None and have.status == "replicating"
 
     def _strange_schemas(self) -> list[str]:
         donors = {row["nspname"] for row in self.donor.do(_SCHEMAS, [list(OWN_SCHEMAS[:3])])}
@@ -153,7 +162,9 @@ class Join:
         have = self._sub(self.new, peer)
         assert have is not None
         if not peer.do("SELECT FROM pg_replication_slots WHERE slot_name = %s", [have.slot]).fetchone():
-            slot = f"SELECT lsn::text FROM pg_create_logical_replication_slot({quote_literal(have.slot)}, 'spock_output')"
+            slot = (
+                f"SELECT lsn::text FROM pg_create_logical_replication_slot({quote_literal(have.slot)}, 'spock_output')"
+            )
             peer.do("SELECT set_config('statement_timeout', %s, false)", [f"{self.timeout:.0f}s"])
             self._run(peer, Statement.of(slot))
             peer.do("SELECT set_config('statement_timeout', '0', false)")
@@ -169,8 +180,11 @@ class Join:
             self._run(self.new, sub_create(self.new, self.donor, data=True))
             try:
                 self._wait(
-                    f"{self.new.name} did not take a snapshot of {self.donor.name}", self._snapshot_taken, self.timeout,
-                    f"see whether a long transaction is open on {self.donor.name}, and the log of {self.new.name}; then run this again",
+                    f"{self.new.name} did not take a snapshot of {self.donor.name}",
+                    self._snapshot_taken,
+                    self.timeout,
+                    f"see whether a long transaction is open on {self.donor.name}, and what the log of "
+                    f"{self.new.name} says; then run this again",
                 )  # fmt: skip
             except CrossoverError:
                 self.new.do(f"SELECT spock.sub_drop({quote_literal(self.new.subscriptions[self.donor.name])})")
@@ -190,11 +204,13 @@ class Join:
         assert mine is not None
         self._wait(
             f"{self.donor.name} did not let go of {peer.name}",
-            lambda: not peer.do("SELECT FROM pg_replication_slots WHERE slot_name = %s AND active", [following.slot]).fetchone(),
+            lambda: peer.do(_READING, [following.slot]).fetchone() is None,
             self.timeout,
             f"look at pg_replication_slots on {peer.name}, then run this again",
         )  # fmt: skip
-        at = self.donor.do("SELECT pg_replication_origin_progress(%s, true)::text AS lsn", [following.slot]).fetchone()["lsn"]
+        at = self.donor.do("SELECT pg_replication_origin_progress(%s, true)::text AS lsn", [following.slot]).fetchone()[
+            "lsn"
+        ]
         here = [quote_literal(mine.slot), quote_literal(at)]
         self._run(peer, Statement.of(f"SELECT pg_replication_slot_advance({here[0]}, {here[1]})"))
         self._run(self.new, Statement.of(f"SELECT pg_replication_origin_advance({here[0]}, {here[1]})"))
@@ -220,8 +236,8 @@ class Join:
                     code="copy_failed",
                     server=str(self.new.login),
                     untouched="the other nodes work as before",
-                    hint=f"the log of {self.new.name} says why; then remove it (crossover_mesh_remove), empty its database, and "
-                    "run this again",
+                    hint=f"the log of {self.new.name} says why; then remove it (crossover_mesh_remove), empty its "
+                    "database, and run this again",
                 )
             return have.sync in _DONE and have.status == "replicating"
 
@@ -231,6 +247,7 @@ class Join:
         )  # fmt: skip
 
 
+_READING = "SELECT FROM pg_replication_slots WHERE slot_name = %s AND active"
 _NATIVE = """SELECT subname FROM pg_subscription
              WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 _SCHEMAS = """SELECT nspname FROM pg_namespace
@@ -242,7 +259,9 @@ _LOST = """SELECT DISTINCT nspname || '.' || relname AS name FROM spock.tables
 def arrive(provider: Member, subscriber: Member, seconds: float) -> None:
     """Everything that was written on the one until now is on the other."""
     event = provider.do("SELECT spock.sync_event()::text AS lsn").fetchone()["lsn"]
-    call = f"CALL spock.wait_for_sync_event(NULL, {quote_literal(provider.name)}, {quote_literal(event)}, {int(seconds)})"
+    call = (
+        f"CALL spock.wait_for_sync_event(NULL, {quote_literal(provider.name)}, {quote_literal(event)}, {int(seconds)})"
+    )
     row: Any = subscriber.do(call).fetchone()
     if row is not None and row.get("result") is False:
         raise CrossoverError(

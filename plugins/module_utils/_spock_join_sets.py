@@ -31,14 +31,18 @@ def follow_sets(new: Member, donor: Member) -> list[str]:
     have = {row["set_name"] for row in new.do(_SETS)}
     for row in donor.do(_SETS).fetchall():
         if row["set_name"] not in have:
-            flags = ", ".join(str(row[f"replicate_{what}"]).lower() for what in ("insert", "update", "delete", "truncate"))
+            flags = ", ".join(
+                str(row[f"replicate_{what}"]).lower() for what in ("insert", "update", "delete", "truncate")
+            )
             done.append(f"SELECT spock.repset_create({quote_literal(row['set_name'])}, {flags})")
     have_tables = {(row["set_name"], row["name"]) for row in new.do(_TABLES)}
     done += [_table(row) for row in donor.do(_TABLES).fetchall() if (row["set_name"], row["name"]) not in have_tables]
     have_sequences = {(row["set_name"], row["name"]) for row in new.do(_SEQUENCES)}
     for row in donor.do(_SEQUENCES).fetchall():
         if (row["set_name"], row["name"]) not in have_sequences:
-            done.append(f"SELECT spock.repset_add_seq({quote_literal(row['set_name'])}, {quote_literal(row['name'])}, false)")
+            done.append(
+                f"SELECT spock.repset_add_seq({quote_literal(row['set_name'])}, {quote_literal(row['name'])}, false)"
+            )
     done += [f"DROP PUBLICATION {quote_ident(row['pubname'])}" for row in new.do("SELECT pubname FROM pg_publication")]
     for sql in done:
         new.do(sql)

@@ -34,8 +34,8 @@ class Leave:
                     arrive(self.gone, member, self.timeout)
         elif here and not self.gone:
             self.warnings.append(
-                f"{self.name} does not answer: whether all that was written there has reached every other node cannot be seen. "
-                "Compare the nodes (crossover.pgedge.table_compare)"
+                f"{self.name} does not answer: whether all that was written there has reached every other node cannot "
+                "be seen. Compare the nodes (crossover.pgedge.table_compare)"
             )
         if self.gone:
             for provider in [*self.gone.have]:
@@ -76,5 +76,6 @@ class Leave:
 _SLOTS = """
 SELECT slot_name FROM pg_replication_slots
 WHERE database = current_database() AND plugin = 'spock_output' AND NOT active
-  AND slot_name IN (SELECT spock.spock_gen_slot_name(current_database()::name, %s, sub::name)::text FROM unnest(%s::text[]) sub)
+  AND slot_name IN (SELECT spock.spock_gen_slot_name(current_database()::name, %s, sub::name)::text
+                    FROM unnest(%s::text[]) sub)
 """

@@ -44,6 +44,7 @@ class Member:
     version: str = ""
     node: str = ""  # what the database is called already
     node_ids: dict[str, int] = field(default_factory=dict)
+    future_id: int = 0  # what its name makes
     have: dict[str, Subscription] = field(default_factory=dict)  # by provider
     settings: dict[str, str] = field(default_factory=dict)
     origins: dict[int, str] = field(default_factory=dict)
@@ -66,14 +67,18 @@ class Member:
         try:
             self.look()
         except driver().Error as exc:
-            raise sql_error(exc, self.login, "the node could not be looked at", untouched="nothing was changed") from None
+            raise sql_error(
+                exc, self.login, "the node could not be looked at", untouched="nothing was changed"
+            ) from None
 
     def look(self) -> None:
         """Read everything again. Nothing that this session does is replicated as DDL."""
-        one = self.conn.execute(_LOOK, [list(_SETTINGS), list(OWN_SCHEMAS)]).fetchone()
+        one = self.conn.execute(_LOOK, [self.name, list(_SETTINGS), list(OWN_SCHEMAS)]).fetchone()
         self.settings, self.tables, self.identity = one["settings"], one["tables"], one["identity"]
-        self.version, self.free_slots = one["version"] or "", one["free_slots"]
-        self.origins = {row["roident"]: row["roname"] for row in self.conn.execute("SELECT * FROM pg_replication_origin")}
+        self.version, self.free_slots, self.future_id = one["version"] or "", one["free_slots"], one["future_id"]
+        self.origins = {
+            row["roident"]: row["roname"] for row in self.conn.execute("SELECT * FROM pg_replication_origin")
+        }
         if not self.version:
             return
         self.conn.execute("SELECT set_config('spock.enable_ddl_replication', 'off', false)")
@@ -94,6 +99,7 @@ class Member:
 
 _LOOK = """
 SELECT (SELECT extversion FROM pg_extension WHERE extname = 'spock') AS version,
+       hashtext(%s) & 65535 AS future_id, -- as spock_node.c makes it
        (SELECT json_object_agg(name, setting) FROM pg_settings WHERE name = ANY (%s)) AS settings,
        (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
         WHERE relkind IN ('r', 'p') AND relpersistence <> 't' AND nspname !~ '^pg_' AND nspname <> 'information_schema'
@@ -159,11 +165,14 @@ def collisions(members: Sequence[Member]) -> list[str]:
     and changes never arrive with everything "replicating" (reproduced on 17.11 with 5.0.11).
     """
     found = []
-    for name, number in {name: number for m in members for name, number in m.node_ids.items()}.items():
+    ids = {m.name: m.future_id for m in members if not m.dead}
+    ids.update({name: number for m in members for name, number in m.node_ids.items()})
+    for name, number in ids.items():
         for member in members:
             if number in member.origins:
                 found.append(
-                    f"the id {number} of node {name} is also that of the replication origin {member.origins[number]} on "
-                    f"{member.name}: give {name} another crossover_node_name, or drop that origin if nothing needs it"
+                    f"the id {number} of node {name} is also that of the replication origin "
+                    f"{member.origins[number]} on {member.name}: give {name} another crossover_node_name, or "
+                    "drop that origin if nothing needs it"
                 )
     return found

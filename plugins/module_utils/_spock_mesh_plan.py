@@ -37,8 +37,8 @@ class Plan:
 
 
 def make(members: Sequence[Member], data: str = "auto") -> Plan:
-    """``data``: ``auto`` lets a node without tables come to a mesh with tables by copying; ``same`` says that all have the
-    same rows already."""
+    """``data``: ``auto`` lets a node without tables come to a mesh with tables by copying; ``same`` says that all have
+    the same rows already."""
     plan = Plan()
     alive = [member for member in members if not member.dead]
     for member in members:
@@ -51,11 +51,11 @@ def make(members: Sequence[Member], data: str = "auto") -> Plan:
         full = [member.name for member in new if member.tables and not _joining(member)]
         if full:
             raise CrossoverError(
-                f"{', '.join(full)} is not in the mesh and is not empty, while {old[0].name} and others are a mesh already",
+                f"{', '.join(full)} is not in the mesh and is not empty, while {old[0].name} and others are one",
                 code="not_empty",
                 untouched="nothing was changed",
-                hint="empty its database, so that it comes in with a copy; or, if it has the same rows and nothing is being "
-                "written, set crossover_mesh_data to same",
+                hint="empty its database, so that it comes in with a copy; or, if it has the same rows and nothing is "
+                "being written, set crossover_mesh_data to same",
             )
         donor = _donor(old)
         plan.join = [(member, donor) for member in new]
@@ -75,10 +75,13 @@ def make(members: Sequence[Member], data: str = "auto") -> Plan:
 
 
 def _new(alive: Sequence[Member]) -> list[Member]:
-    """Who has no finished link with anybody, while others have. Where nobody has, nobody is new."""
+    """Who has no finished link with anybody, while others have. Where nobody has, and not just one has tables, nobody is."""
     linked = {m.name for m in alive for s in m.have.values() if s.enabled and s.sync in ("r", "y")}
     named = {s.provider for m in alive for s in m.have.values() if s.enabled and s.sync in ("r", "y")}
-    return [m for m in alive if m.name not in linked & named] if linked & named else []
+    if linked & named:
+        return [m for m in alive if m.name not in linked & named]
+    full = [m for m in alive if m.tables]  # one node with rows, and no mesh yet: the others come to it
+    return [m for m in alive if m not in full] if len(full) == 1 else []
 
 
 def _joining(member: Member) -> bool:

@@ -162,6 +162,7 @@ class MeshRun:
                     f"not every subscription replicates after {self.w.timeout:g} s ({', '.join(waiting)})",
                     code="mesh_unhealthy",
                     untouched="what was made stays",
-                    hint="the log of the node that is named first says why, and spock.exception_log there; then run this again",
+                    hint="the log of the node that is named first says why, and spock.exception_log there; then "
+                    "run this again",
                 )
             time.sleep(POLL)

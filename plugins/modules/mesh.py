@@ -11,36 +11,37 @@ short_description: Make nodes a full mesh of Spock, add one to it, remove one fr
 version_added: "0.1.0"
 description:
   - Every node subscribes to every other one and forwards nothing that came from elsewhere.
-  - A node without tables comes to a mesh that has some with a copy of one node's rows, while the application writes. For
-    the time of making one slot that node stands still; no change is lost and none arrives twice.
+  - A node without tables comes to a mesh that has some with a copy of one node's rows, while the application writes.
+    For the time of making one slot that node stands still; no change is lost and none arrives twice.
   - A node that does not answer keeps nobody else from being joined. It is told in RV(left_out).
 options:
   nodes:
     description:
-      - The nodes that are to be the mesh. Each has C(name), what Spock calls it; C(login), a dict of login options, how it is
-        reached from here; C(peer), the same as the other nodes reach it (C(login) by default); and C(subscriptions), a dict
-        with the name of its subscription to each other node, by their names (C(sub_) and both names by default).
+      - The nodes that are to be the mesh. Each has C(name), what Spock calls it; C(login), a dict of login options,
+        how it is reached from here; C(peer), the same as the other nodes reach it (C(login) by default); and
+        C(subscriptions), a dict with the name of its subscription to each other node, by their names (C(sub_) and
+        both names by default).
     type: list
     elements: dict
     required: true
   remove:
     description:
-      - Names of nodes that are not to be in it any more. One that is also in O(nodes) and answers is waited for until all
-        that was written there has arrived elsewhere. One that is dead is forgotten, and its slots are dropped.
+      - Names of nodes that are not to be in it any more. One that is also in O(nodes) and answers is waited for until
+        all that was written there has arrived elsewhere. One that is dead is forgotten, and its slots are dropped.
     type: list
     elements: str
     default: []
   data:
     description:
-      - V(auto) copies rows to a new node whose database is empty. V(same) takes it that all nodes have the same rows and
-        nothing is being written, and copies none.
+      - V(auto) copies rows to a new node whose database is empty. V(same) takes it that all nodes have the same rows
+        and nothing is being written, and copies none.
     type: str
     default: auto
     choices: [auto, same]
   exception_behaviour:
     description:
-      - What C(spock.exception_behaviour) must be on every node. Only V(sub_disable) loses no transaction. Empty means that it
-        is not looked at.
+      - What C(spock.exception_behaviour) must be on every node. Only V(sub_disable) loses no transaction. Empty means
+        that it is not looked at.
     type: str
     default: sub_disable
   timeout:
@@ -75,9 +76,9 @@ EXAMPLES = r"""
   crossover.pgedge.mesh:
     nodes:
       - name: n1
-        login: {login_host: n1.example.com, login_user: crossover, login_password: "{{ node_password }}", login_db: shop}
+        login: {login_host: n1.example.com, login_user: crossover, login_password: "{{ password }}", login_db: shop}
       - name: n2
-        login: {login_host: n2.example.com, login_user: crossover, login_password: "{{ node_password }}", login_db: shop}
+        login: {login_host: n2.example.com, login_user: crossover, login_password: "{{ password }}", login_db: shop}
 """
 
 RETURN = r"""

@@ -40,6 +40,16 @@ options:
     description: For how many seconds to wait for subscriptions that are not replicating yet.
     type: float
     default: 30
+  remember:
+    description:
+      - Whether the node's ledger remembers what C(spock.exception_behaviour) was. V(false) is for a node that is about
+        to join, whose ledger comes with the structure; RV(was) has it then.
+    type: bool
+    default: true
+  was:
+    description: What RV(was) had when the node was not in the mesh yet, for its ledger.
+    type: dict
+    default: {}
   sets:
     description: Whether to put the tables into replication sets.
     type: bool
@@ -99,6 +109,11 @@ insert_only:
   elements: str
   returned: always
   sample: [shop.audit_log]
+was:
+  description: What C(spock.exception_behaviour) was, where this run has set it; else empty.
+  type: dict
+  returned: always
+  sample: {was: transdiscard, by_alter_system: false}
 queries:
   description: The statements, the same in check mode.
   type: list
@@ -119,13 +134,14 @@ from ..module_utils._migration_mesh import (
     apply_sets,
     apply_setting,
     mesh_problems,
+    plan_own,
     plan_restore,
     plan_sets,
     plan_stop,
     refuse_same_ids,
     spock_node,
 )
-from ..module_utils._pg_catalog import Scope
+from ..module_utils._pg_catalog import Scope, exists
 from ..module_utils._pg_connect import Login
 
 
@@ -143,16 +159,22 @@ def present(runner: Runner, conn: Any, login: Login, guard: Guard) -> None:
             untouched="nothing was changed",
             hint="run the playbook crossover.pgedge.mesh, or set crossover_mesh_form=true, which forms it here",
         )
-    if spock_node(conn) is None:
+    if not exists(conn, "spock.node"):
         return
     refuse_same_ids(conn, login)
-    fact = plan_stop(conn, ledger, guard, login)
-    setting, at = list(guard.statements), len(guard.statements)
+    guard.statements += plan_own(conn)
+    if not runner.check:
+        apply_sets(conn, guard.statements, login)  # before the first line is written into the ledger
+    begun = len(guard.statements)
+    fact = plan_stop(conn, ledger, guard, login) or params["was"]
+    setting, at = guard.statements[begun:], len(guard.statements)
     if fact and not runner.check:
-        ledger.create()
-        ledger.put(FACT, fact)
+        if params["remember"]:
+            ledger.create()
+            ledger.put(FACT, fact)
         apply_setting(conn, setting, WANTED, login)
-    if params["sets"]:
+    guard.was = fact if setting else {}
+    if params["sets"] and spock_node(conn) is not None:
         plan_sets(conn, Scope(tuple(params["schemas"]) or None, tuple(params["exclude_tables"])), guard)
         if not runner.check:
             apply_sets(conn, guard.statements[at:], login)
@@ -180,6 +202,7 @@ def work(runner: Runner) -> Outcome:
         result={
             "spock": spock_node(conn) or "",
             "problems": guard.problems,
+            "was": guard.was,
             "insert_only": guard.insert_only,
         },
     )
@@ -193,6 +216,8 @@ def main() -> None:
             "state": {"type": "str", "default": "present", "choices": ["present", "absent"]},
             "peers": {"type": "list", "elements": "str", "default": []},
             "patience": {"type": "float", "default": 30.0},
+            "remember": {"type": "bool", "default": True},
+            "was": {"type": "dict", "default": {}},
             "sets": {"type": "bool", "default": False},
             "schemas": {"type": "list", "elements": "str", "default": []},
             "exclude_tables": {"type": "list", "elements": "str", "default": []},

@@ -23,7 +23,7 @@ options:
     description: The phase.
     type: str
     required: true
-    choices: [assess, prepare, replicate, validate, benchmark, cutover, monitor, finish, rollback]
+    choices: [assess, prepare, replicate, validate, benchmark, cutover, expand, monitor, finish, rollback]
   state:
     description:
       - V(started) checks the gates and records the start, V(done) and V(failed) record the end.

@@ -20,6 +20,13 @@ options:
     description: Name of the landing node, for RV(names).
     type: str
     default: n1
+  further_nodes:
+    description:
+      - The other nodes of the mesh, for RV(nodes), each with the login options of the module, C(name) and C(landing).
+        O(node) is the publishing node then, from which the way back leads.
+    type: list
+    elements: dict
+    default: []
   landing_nodes:
     description: Names of all landing nodes, for RV(names_of). By default only O(node).
     type: list
@@ -142,6 +149,15 @@ finished:
   type: dict
   returned: always
   sample: {compare: [{name: shop.orders, rows: 10, bytes: 8192, note: equal}]}
+nodes:
+  description:
+    - Each node by its name, with O(further_nodes). RV(ignore:fenced) says whether it refuses the application's writes, and
+      RV(ignore:mesh) in what state its subscriptions to the other nodes are, by Spock's names. Empty where O(node) is the
+      only one.
+  type: dict
+  returned: always
+  sample:
+    n1: {publishing: true, reachable: true, problem: "", fenced: false, spock_node: n1, mesh: {n2: replicating}}
 screen:
   description: All of it on one screen.
   type: list
@@ -152,14 +168,16 @@ screen:
 
 from typing import Any
 
-from ..module_utils._ansible import Outcome, Runner, run_module, source_option
+from ..module_utils._ansible import Outcome, Runner, further_nodes_option, run_module, source_option
 from ..module_utils._errors import CrossoverError
 from ..module_utils._migration_control import read
 from ..module_utils._migration_copy_ledger import finished_tables
 from ..module_utils._migration_ledger import Ledger
 from ..module_utils._migration_names import Names
 from ..module_utils._migration_progress import COPY, done_tables, running
+from ..module_utils._migration_sides import further_nodes
 from ..module_utils._migration_status import screen
+from ..module_utils._migration_status_nodes import look_at_nodes, node_lines
 from ..module_utils._pg_sql import qualified
 from ..module_utils._progress_words import line
 from ..module_utils._replication_lag import slot_state, subscription_state
@@ -199,6 +217,19 @@ def names_of(params: dict[str, Any]) -> dict[str, dict[str, str]]:
     return {node: Names.of(params["name"], node).as_dict() for node in params["landing_nodes"] or [params["node"]]}
 
 
+def all_nodes(runner: Runner) -> dict[str, dict[str, Any]]:
+    """Every node of a mesh as it is now; one that joins later is not there yet."""
+    name = runner.params["node"]
+    further = {node.name: node for node in further_nodes(runner.params)}
+    if not further:
+        return {}
+    found = look_at_nodes({name: runner.login(label=name), **{node.name: node.login for node in further.values()}})
+    later = {
+        n for n, node in further.items() if not node.landing and found[n]["reachable"] and found[n]["fenced"] is None
+    }
+    return {n: state for n, state in found.items() if n not in later}
+
+
 def without_node(runner: Runner, problem: CrossoverError) -> Outcome:
     """What the source alone tells."""
     params = runner.params
@@ -211,10 +242,12 @@ def without_node(runner: Runner, problem: CrossoverError) -> Outcome:
         if place
         else ""
     )
+    nodes = all_nodes(runner)
     lines = [
         f"migration {params['name']}: the {side} is writable",
-        f"  the node cannot be reached{kept}",
+        f"  the {'publishing node ' + params['node'] if nodes else 'node'} cannot be reached{kept}",
         f"  {problem}",
+        *node_lines(nodes, side == "node"),
     ]
     if place and side == "source":
         lines.append("  a node that is gone for good: crossover.pgedge.rollback -e crossover_rollback_source_only=true")
@@ -235,6 +268,7 @@ def without_node(runner: Runner, problem: CrossoverError) -> Outcome:
             "progress": [],
             "copied": [],
             "finished": {},
+            "nodes": nodes,
         },
         warnings=[str(problem)],
     )
@@ -270,7 +304,8 @@ def with_node(runner: Runner, node: Any) -> Outcome:
         if task["task"] == COPY:  # what is in the ledger is newer than what was told a second ago
             task["tables_done"] = max(task["tables_done"], len(copied))
     doing = [f"  now: {line(task, params['width'] - 7)}" for task in progress]
-    live = (live if control else []) + doing
+    nodes = all_nodes(runner)
+    live = (live + node_lines(nodes, bool(control and control.switched)) if control else []) + doing
     return Outcome(
         result={
             "exists": ledger.exists,
@@ -286,6 +321,7 @@ def with_node(runner: Runner, node: Any) -> Outcome:
             "links": links,
             "progress": progress,
             "copied": copied,
+            "nodes": nodes,
             "finished": {t: done_tables(node, params["name"], t) for t in tasks if t != COPY},
             "screen": screen(params["name"], phases, control, live, params["width"], source.info.dbname),
         }
@@ -299,6 +335,7 @@ def main() -> None:
             **source_option(),
             "name": {"type": "str", "required": True},
             "node": {"type": "str", "default": "n1"},
+            **further_nodes_option(),
             "landing_nodes": {"type": "list", "elements": "str", "default": []},
             "steps": {"type": "bool", "default": False},
             "width": {"type": "int", "default": 80},

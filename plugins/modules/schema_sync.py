@@ -24,9 +24,21 @@ options:
       - V(present) creates what is missing.
       - V(absent) drops exactly what the migration created, data and large objects included. It refuses when something
         else depends on it, or when the node is the writable side.
+      - V(adopted) creates nothing, but remembers what a node got when it joined a mesh as the migration's own.
     type: str
     default: present
-    choices: [present, absent]
+    choices: [present, adopted, absent]
+  roles:
+    description: With O(state=adopted), the roles that came along.
+    type: list
+    elements: str
+    default: []
+  out_of_step:
+    description:
+      - With O(state=absent), this is not the node that is writable, but one that has left the mesh. Believed only where
+        the node subscribes to no other one.
+    type: bool
+    default: false
   parts:
     description:
       - V(roles) creates the roles that matter to this database, with memberships and settings, and the database's own
@@ -197,7 +209,9 @@ from ..module_utils._migration_control import read
 from ..module_utils._migration_drop import drop_everything
 from ..module_utils._migration_drop import plan as plan_removal
 from ..module_utils._migration_ledger import Ledger
-from ..module_utils._migration_schema import PARTS, Options, SchemaSync
+from ..module_utils._migration_mesh import alone
+from ..module_utils._migration_schema import PARTS, Options, SchemaSync, adopt
+from ..module_utils._migration_schema_objects import FACT_PRE, own
 from ..module_utils._migration_turn import take_turn
 from ..module_utils._pg_catalog import Scope
 
@@ -245,7 +259,7 @@ def absent(runner: Runner, migration: str) -> Outcome:
     conn = runner.connect(runner.login())
     ledger = Ledger(conn, migration)
     removal = plan_removal(conn, ledger)
-    if control and control.switched and removal.statements:
+    if control and control.switched and removal.statements and not (runner.params["out_of_step"] and alone(conn)):
         raise CrossoverError(
             "the node is the writable side: its schema and data are not dropped",
             code="node_writable",
@@ -267,12 +281,22 @@ def absent(runner: Runner, migration: str) -> Outcome:
     )
 
 
+def adopted(runner: Runner, migration: str) -> Outcome:
+    """Remember what came to the node when it joined the mesh."""
+    conn = runner.connect(runner.login())
+    ledger = Ledger(conn, migration)
+    found = [] if FACT_PRE in ledger.facts() else own(conn)
+    if found and not runner.check:
+        adopt(conn, ledger, found, runner.params["roles"])
+    return Outcome(result={"added": {"pre_data": [str(what) for what in found]}}, before={}, after={})
+
+
 def work(runner: Runner) -> Outcome:
     """Present or absent."""
     migration = runner.params["migration"] or runner.login("source").database
     if not runner.check:
         take_turn(runner.connect(runner.login()), migration, "schema_sync")
-    return (present if runner.params["state"] == "present" else absent)(runner, migration)
+    return {"present": present, "adopted": adopted, "absent": absent}[runner.params["state"]](runner, migration)
 
 
 def main() -> None:
@@ -281,7 +305,9 @@ def main() -> None:
         {
             **source_option(),
             "migration": {"type": "str"},
-            "state": {"type": "str", "default": "present", "choices": ["present", "absent"]},
+            "state": {"type": "str", "default": "present", "choices": ["present", "adopted", "absent"]},
+            "roles": {"type": "list", "elements": "str", "default": []},
+            "out_of_step": {"type": "bool", "default": False},
             "parts": {"type": "list", "elements": "str", "default": list(PARTS), "choices": list(PARTS)},
             "schemas": {"type": "list", "elements": "str", "default": []},
             "exclude_tables": {"type": "list", "elements": "str", "default": []},

@@ -32,7 +32,8 @@ SETS = """SELECT t.set_reloid::regclass::text AS name, s.set_name::text AS repse
           JOIN spock.replication_set s USING (set_id) ORDER BY 1"""
 IN_SETS = [
     ("shop.\"Order\"", "default"), ("shop.customer", "default"), ("shop.entry", "default"),
-    ("shop.event", "default"), ("shop.event_new", "default"), ("shop.event_old", "default"), ("shop.log", "default_insert_only"),
+    ("shop.event", "default"), ("shop.event_new", "default"), ("shop.event_old", "default"),
+    ("shop.log", "default_insert_only"),
     ("shop.whole", "default"),
 ]  # fmt: skip
 BEHAVIOUR = "SELECT setting FROM pg_settings WHERE name = 'spock.exception_behaviour'"
@@ -135,6 +136,11 @@ class Slow(Writers):
     rest = 0.02
 
 
+def beside_the_mesh(node: Database, query: str) -> None:
+    """On one node, and the others do not hear of it."""
+    node.sql(f"BEGIN; SELECT spock.repair_mode(true); {query}; COMMIT", superuser=True)
+
+
 def test_the_order_of_phases_and_the_limit(inventory: Inventory, source_db: Database, mesh: list[Database]) -> None:
     join(mesh)
     early = inventory.play("replicate")
@@ -173,13 +179,10 @@ def test_there_and_back_and_there_to_stay(inventory: Inventory, source_db: Datab
             ok(inventory.play("cutover", crossover_cutover=source_db.name))
             for writers in news:
                 writers.go_on()
-            mesh[1].sql("SET session_replication_role = replica; DELETE FROM shop.customer WHERE id = 7")
+            beside_the_mesh(mesh[1], "DELETE FROM shop.customer WHERE id = 7")
             different = inventory.play("validate", crossover_validate_force=True)
             assert different.rc != 0 and "n2: " in different.failure and "different" in different.failure
-            mesh[1].sql(
-                "SET session_replication_role = replica; "
-                "INSERT INTO shop.customer OVERRIDING SYSTEM VALUE VALUES (7, 'customer 7')"
-            )
+            beside_the_mesh(mesh[1], "INSERT INTO shop.customer OVERRIDING SYSTEM VALUE VALUES (7, 'customer 7')")
             ok(inventory.play("finish", crossover_finish=source_db.name))
             for writers in news:
                 writers.go_on()
@@ -198,3 +201,48 @@ def test_there_and_back_and_there_to_stay(inventory: Inventory, source_db: Datab
     assert not [row for node in mesh for row in node.sql(QUEUED, superuser=True) if "CREATE" in row["m"]]
     for node in mesh:
         assert not node.sql("SELECT FROM spock.exception_log", superuser=True)
+
+
+def test_the_others_join_after_the_cutover(inventory: Inventory, source_db: Database, mesh: list[Database]) -> None:
+    one, two, three = mesh
+    inventory.set(crossover_topology="expand", crossover_mesh_passwords=True)
+    for node in mesh:
+        node.sql("CREATE EXTENSION spock", superuser=True)
+    with Slow(source_db.dsn, 2, first=0) as old:
+        for phase in BEFORE:
+            ok(inventory.play(phase))
+        assert leftovers(two) == leftovers(three) == NOTHING
+        early = inventory.play("expand")
+        assert early.rc != 0 and "run crossover.pgedge.cutover first" in early.failure, early.failure
+        old.go_on()
+        with Slow(one.dsn, 2, first=10) as new:
+            ok(inventory.play("cutover", crossover_cutover=source_db.name))
+            new.go_on()
+            ok(inventory.play("expand", "--check"))
+            assert leftovers(two) == leftovers(three) == NOTHING
+            ok(inventory.play("expand"))
+            again = ok(inventory.play("expand"))
+            assert again.changed == 0, again.output
+            assert "all 3 nodes compare equal" in ok(inventory.play("validate", crossover_validate_force=True)).output
+            with Slow(two.dsn, 1, first=20) as second, Slow(three.dsn, 1, first=30) as third:
+                second.go_on()
+                third.go_on()
+                back = ok(inventory.play("rollback"))
+                assert "n2, n3: out of step" in back.output
+                old.go_on()
+                exactly_once(source_db, new, second, third)
+            assert "n2, n3: out of step" in ok(inventory.play("status")).output
+            assert in_sets(one) == IN_SETS
+            ok(inventory.play("validate", crossover_validate_force=True))
+            ok(inventory.play("cutover", crossover_cutover=source_db.name))
+            new.go_on()
+            ok(inventory.play("expand"))
+            ok(inventory.play("validate", crossover_validate_force=True))
+            ok(inventory.play("finish", crossover_finish=source_db.name))
+            new.go_on()
+    in_step(mesh)
+    assert [leftovers(side) for side in (source_db, *mesh)] == [NOTHING] * 4
+    assert behaviour(mesh) == ["transdiscard"] * 3
+    assert [in_sets(node) for node in mesh] == [IN_SETS] * 3
+    for node in mesh:
+        exactly_once(node, new, second, third)

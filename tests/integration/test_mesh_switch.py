@@ -6,17 +6,21 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
-from support.cluster import Cluster
+from support.cluster import Cluster, wheel_bindir
 from support.database import Database
 from support.mesh import WHY, raise_nodes, spock_bindir
 from support.mesh_switch import MeshLab, exactly_once, replicating_mesh, wait_all_equal
 from support.pooler import Pooler, binary
-from support.switch import PASSWORD
+from support.switch import PASSWORD, Stop, ended
 from support.writers import Writers
 
 BINDIR = spock_bindir()
@@ -45,6 +49,41 @@ def lab(source_db: Database, nodes: list[Cluster], run_module: Any) -> Iterator[
     with replicating_mesh(made), Pooler(source_db.login, made.app, PASSWORD) as pooler:
         made.through(pooler)
         yield made
+
+
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+CLOCK = "the source's clock cannot be set apart: no libfaketime on this machine"
+
+
+@pytest.fixture
+def ahead(request: pytest.FixtureRequest, nodes: list[Cluster], run_module: Any) -> Iterator[tuple[MeshLab, Writers]]:
+    """The same with a source of its own, whose clock is ahead of the nodes'; and writers through the pooler."""
+    fake = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": request.param, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    bindir = os.environ.get("CROSSOVER_TEST_SOURCE_BIN") or wheel_bindir(16)
+    cluster = Cluster(bindir, fast=True, environment=fake)
+    try:
+        source = Database(cluster.create()).create()
+        made = MeshLab(source, [Database(node, source.name).create() for node in nodes], run_module)
+        with replicating_mesh(made), Pooler(source.login, made.app, PASSWORD) as pooler:
+            made.through(pooler)
+            with Twice(pooler.dsn) as writers:
+                yield made, writers
+    finally:
+        cluster.remove()
+
+
+class Twice(Writers):
+    """Each transaction makes a row, and changes the one that was made a few transactions before."""
+
+    BEFORE = 20
+
+    def transaction(self, conn: psycopg.Connection[Any], client: int, number: int) -> None:
+        with conn.transaction():
+            super().transaction(conn, client, number)
+            conn.execute(
+                "UPDATE shop.entry SET version = version + 1 WHERE client = %s AND number = %s",
+                [client, number - self.BEFORE],
+            )
 
 
 def on_every_node(lab: MeshLab, stack: contextlib.ExitStack, first: int) -> list[Writers]:
@@ -84,3 +123,239 @@ def test_there_and_back_and_there(lab: MeshLab) -> None:
     for side in lab.all_sides:
         wait_all_equal(lab)
         exactly_once(side, pooled, *beside, *after)
+
+
+def go_on(lab: MeshLab, writers: Writers, begun: float) -> None:
+    """The application goes on within seconds, on the side that the control row names and on no other."""
+    writers.go_on(within=5)
+    assert time.monotonic() - begun < 6
+    assert not int(lab.pooler.show()["paused"])
+    assert lab.pooler.show()["port"] == lab.sides[lab.writable()].login["login_port"]
+    assert lab.agrees()
+
+
+def kill_at(lab: MeshLab, writers: Writers, direction: str, step: str) -> None:
+    with Stop(lab, step) as stop:
+        process = lab.start(direction)
+        stop.reached(process)
+        process.kill()
+        begun = time.monotonic()
+        stop.let_go()
+        go_on(lab, writers, begun)
+        process.communicate()
+
+
+@pytest.mark.parametrize(("step", "side"), [("drain", "source"), ("commit", "source"), ("lift", "node")])
+def test_killed_on_the_way_there(lab: MeshLab, step: str, side: str) -> None:
+    with Writers(lab.pooler.dsn) as pooled:
+        kill_at(lab, pooled, "forward", step)
+        assert lab.writable() == side
+        again = lab.cutover()
+        assert not again["failed"] and again["changed"] and again["writable"] == "node", again
+        assert not lab.cutover()["changed"] and lab.agrees()
+        pooled.go_on()
+    assert not pooled.failed, pooled.failed[:3]
+    wait_all_equal(lab)
+    exactly_once(lab.nodes[2], pooled)
+
+
+@pytest.mark.parametrize(
+    ("step", "side"), [("drain_further", "node"), ("drain", "node"), ("commit", "node"), ("point", "source")]
+)
+def test_killed_on_the_way_back(lab: MeshLab, step: str, side: str) -> None:
+    assert lab.cutover()["changed"]
+    with Writers(lab.pooler.dsn) as pooled, Writers(lab.app_dsn(lab.nodes[1]), 2, first=100) as beside:
+        beside.go_on()
+        kill_at(lab, pooled, "back", step)
+        assert lab.writable() == side
+        if side == "node":
+            beside.go_on()
+        again = lab.cutover("back")
+        assert not again["failed"] and again["changed"] and again["writable"] == "source", again
+        assert not lab.cutover("back")["changed"] and lab.agrees()
+        pooled.go_on()
+    assert not pooled.failed and {failure[:5] for failure in beside.failed} == {"25006"}, pooled.failed[:3]
+    wait_all_equal(lab)
+    exactly_once(lab.source, pooled, beside)
+
+
+@pytest.mark.parametrize(("direction", "step"), [("forward", "drain"), ("back", "drain_further"), ("back", "fence")])
+def test_a_further_node_freezes_in_the_window(lab: MeshLab, direction: str, step: str) -> None:
+    frozen = lab.nodes[2].cluster
+    old = "source" if direction == "forward" else "node"
+    if direction == "back":
+        assert lab.cutover()["changed"]
+    with Writers(lab.pooler.dsn) as pooled:
+        with Stop(lab, step) as stop:
+            process = lab.start(direction, window_timeout=2.0)
+            stop.reached(process)
+            try:
+                frozen.signal(signal.SIGSTOP)
+                stop.let_go()
+                pooled.go_on(within=6)
+                result = ended(process)
+                assert lab.writable() == old and not lab.refuses(lab.sides[old])
+            finally:
+                frozen.signal(signal.SIGCONT)
+        assert result["failed"] and result["failure"]["code"] != "defect", result
+        assert f"the {old} is writable and the application goes on there" in result["msg"].lower(), result["msg"]
+        until = time.monotonic() + 10
+        while not lab.agrees():
+            assert time.monotonic() < until, "the node that was frozen is not let in on"
+            time.sleep(0.2)
+        again = lab.cutover(direction)
+        assert not again["failed"] and again["changed"], again
+        pooled.go_on()
+    assert not pooled.failed and pooled.longest < 6, pooled.failed[:3]
+    wait_all_equal(lab)
+    exactly_once(lab.source, pooled)
+
+
+def test_a_further_node_freezes_once_the_switch_is_done(lab: MeshLab) -> None:
+    """It keeps nobody from going on on the others, and is told; the next run lets it in on."""
+    frozen = lab.nodes[2].cluster
+    with Writers(lab.pooler.dsn) as pooled:
+        with Stop(lab, "lift") as stop:
+            process = lab.start()
+            stop.reached(process)
+            frozen.signal(signal.SIGSTOP)
+            try:
+                stop.let_go()
+                pooled.go_on(within=5)
+                with Writers(lab.app_dsn(lab.nodes[1]), 1, first=100) as beside:
+                    beside.go_on()
+                result = ended(process, timeout=120)
+            finally:
+                frozen.signal(signal.SIGCONT)
+        assert not result["failed"] and result["writable"] == "node", result
+        told = str(result["warnings"])
+        assert "n3 " in told and "still fenced" in told, told
+        assert lab.slots(lab.source) == [], "nothing more is sent to it"
+        again = lab.cutover()
+        assert not again["failed"] and again["changed"] and lab.agrees(), again
+        assert not lab.cutover()["changed"]
+        back = lab.cutover("back")
+        assert not back["failed"] and back["writable"] == "source", back
+    assert not pooled.failed and pooled.longest < 5
+    wait_all_equal(lab)
+    exactly_once(lab.source, pooled, beside)
+
+
+@pytest.mark.parametrize("direction", ["forward", "back"])
+def test_a_further_node_is_dead_already(lab: MeshLab, direction: str) -> None:
+    if direction == "back":
+        assert lab.cutover()["changed"]
+        lab.burst(200)
+    epoch, dead = lab.epoch(), lab.nodes[2].cluster
+    with Writers(lab.pooler.dsn) as pooled:
+        dead.stop("immediate")
+        try:
+            begun = time.monotonic()
+            result = lab.cutover(direction)
+            assert time.monotonic() - begun < 20
+            planned = lab.cutover(direction, check=True)
+        finally:
+            dead.start()
+        assert result["failed"] and "n3 " in result["msg"] and "nothing was changed" in result["msg"].lower(), result
+        if direction == "back":
+            assert result["failure"]["code"] == "node_away", result
+            assert "what was written on n3 may not have reached n1" in result["msg"]
+        assert not any(step["held"] for step in result["steps"]) and lab.epoch() == epoch
+        assert any("n3 " in problem for problem in planned["problems"]), planned
+        assert pooled.longest < 2
+        until = time.monotonic() + 30
+        while (again := lab.cutover(direction))["failed"]:
+            assert again["failure"]["code"] in ("mesh_unhealthy", "feed_unhealthy") and time.monotonic() < until, again
+            time.sleep(1)
+        assert again["changed"] and lab.agrees()
+    assert not pooled.failed
+    wait_all_equal(lab)
+    exactly_once(lab.source, pooled)
+
+
+def test_the_publishing_node_is_lost_after_the_cutover(lab: MeshLab) -> None:
+    assert lab.cutover()["changed"]
+    lab.burst(200)
+    lost = lab.target.cluster
+    with contextlib.ExitStack() as stack:
+        beside = [
+            stack.enter_context(Writers(lab.app_dsn(node), 2, first=100 + 10 * number))
+            for number, node in enumerate(lab.nodes[1:])
+        ]
+        lost.stop("immediate")
+        try:
+            for writers in beside:
+                writers.go_on()
+            begun = time.monotonic()
+            refused = lab.cutover("back")
+            assert time.monotonic() - begun < 15
+            assert refused["failed"] and refused["failure"]["code"] == "node_away", refused
+            assert "goes to the source through n1, which cannot be reached" in refused["msg"]
+            status = lab.run("migration_info", {**lab.target.login, **lab.status_args()})
+            assert not status["failed"] and not status["reachable"] and status["writable"] == "node", status
+            screen = "\n".join(status["screen"])
+            assert "the application goes on on n2, n3" in screen and "rollback refuses until then" in screen, screen
+            assert (
+                status["nodes"]["n1"]
+                == {
+                    **status["nodes"]["n1"],
+                    "publishing": True,
+                    "reachable": False,
+                }
+                and status["nodes"]["n2"]["fenced"] is False
+            )
+        finally:
+            lost.start()
+        until = time.monotonic() + 60
+        while (back := lab.cutover("back"))["failed"]:
+            assert back["failure"]["code"] in ("mesh_unhealthy", "feed_unhealthy") and time.monotonic() < until, back
+            time.sleep(1)
+        assert back["changed"] and lab.agrees()
+    assert not any(lab.refuses(side) for side in [lab.source])
+    wait_all_equal(lab)
+    exactly_once(lab.source, *beside)
+    assert lab.source.sql("SELECT count(*) AS n FROM shop.entry WHERE client >= 200") == [{"n": 1500}]
+
+
+def test_a_burst_on_every_node_right_before_the_fence(lab: MeshLab) -> None:
+    assert lab.cutover()["changed"]
+    with Stop(lab, "fence_further") as stop:
+        process = lab.start("back")
+        stop.reached(process)
+        lab.burst(200)
+    result = ended(process)
+    assert not result["failed"] and result["writable"] == "source", result
+    assert lab.source.sql("SELECT count(*) AS n FROM shop.entry WHERE client >= 200") == [{"n": 1500}]
+    wait_all_equal(lab)
+
+
+@pytest.mark.skipif(FAKETIME is None, reason=CLOCK)
+@pytest.mark.parametrize("ahead", ["+4s"], indirect=True)
+def test_a_source_clock_that_is_far_ahead_is_refused(ahead: tuple[MeshLab, Writers]) -> None:
+    lab, writers = ahead
+    assert any("clock" in problem for problem in lab.cutover(check=True)["problems"])
+    result = lab.cutover()
+    assert result["failed"] and result["failure"]["code"] == "clock_skew", result
+    assert "behind that of the source" in result["msg"] and "nothing was changed" in result["msg"].lower()
+    assert lab.epoch() == 1 and lab.names.back_slot not in lab.slots(lab.target)
+    assert not any(step["held"] for step in result["steps"])
+    assert writers.longest < 1 and not writers.failed
+
+
+@pytest.mark.skipif(FAKETIME is None, reason=CLOCK)
+@pytest.mark.parametrize("ahead", ["+1.5s"], indirect=True)
+def test_a_source_clock_that_is_ahead_a_little_is_waited_out(ahead: tuple[MeshLab, Writers]) -> None:
+    """Else what is changed on a node at once would lose, on the others, against what the source had written."""
+    lab, writers = ahead
+    result = lab.cutover(clock_skew=2.0)
+    assert not result["failed"], result
+    waited = next(step for step in result["steps"] if step["name"] == "clock")
+    assert waited["held"] and 200 < waited["ms"] < 1600, waited
+    writers.go_on()
+    writers.stop.set()
+    for thread in writers.threads:
+        thread.join(20)
+    wait_all_equal(lab)
+    exactly_once(lab.nodes[1], writers)
+    changed = "SELECT count(*) AS n FROM shop.entry WHERE version <> 1"
+    assert lab.nodes[1].sql(changed) == [{"n": Twice.BEFORE * 3}], "all but each client's last ones were changed once"

@@ -53,10 +53,18 @@ class MeshLab(PooledLab):
         """Every server."""
         return [self.source, *self.nodes]
 
+    @property
+    def further(self) -> list[dict[str, Any]]:
+        """The option further_nodes."""
+        return [{**node.login, "name": f"n{number}"} for number, node in enumerate(self.nodes[1:], 2)]
+
     def args(self, **more: Any) -> dict[str, Any]:
         """With the further nodes."""
-        further = [{**node.login, "name": f"n{number}"} for number, node in enumerate(self.nodes[1:], 2)]
-        return super().args(**{"further_nodes": further, **more})
+        return super().args(**{"further_nodes": self.further, **more})
+
+    def status_args(self) -> dict[str, Any]:
+        """For migration_info, besides the login."""
+        return {"name": self.source.name, "source": self.source.login, "further_nodes": self.further}
 
     def agrees(self) -> bool:
         """Whether exactly the servers of the side that the control row names take writes."""

@@ -69,6 +69,30 @@ def distribution() -> dict[str, dict[str, Any]]:
     return {"source": sources[0], "target": found[-1]}
 
 
+def with_spock() -> dict[str, Any]:
+    """A PostgreSQL whose extensions include spock."""
+    named = os.environ.get("CROSSOVER_PG_CONFIG")
+    programs = [named] if named else [shutil.which("pg_config") or ""]
+    programs += [] if named else [str(path) for place in PLACES for path in Path("/").glob(place[1:] + "/pg_config")]
+    for program in filter(None, programs):
+        asked = subprocess.run([program, "--sharedir", "--bindir"], capture_output=True, text=True, check=False)
+        share, _newline, bindir = asked.stdout.strip().partition("\n")
+        if asked.returncode == 0 and Path(share, "extension", "spock.control").exists():
+            one = server(Path(bindir))
+            return {**one, "output_plugins": _knows_output_plugins(one["full"])}
+    raise Missing(
+        "no PostgreSQL with Spock was found for the nodes: it comes with pgEdge's packages; put its pg_config on the path, "
+        "or name it in CROSSOVER_PG_CONFIG"
+    )
+
+
+def _knows_output_plugins(version: str) -> bool:
+    """Whether the minor version has the setting output_plugin_libraries, without which Spock's slots are refused."""
+    major, _dot, minor = version.partition(".")
+    since = {15: 19, 16: 15, 17: 11, 18: 6}.get(int(major), 0)
+    return not minor.isdigit() or int(minor) >= since
+
+
 def runs_for(bindir: Path, user: pwd.struct_passwd | None) -> bool:
     """Whether the servers' user can execute what is there (it cannot below /root, for example)."""
     rights: dict[str, Any] = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
@@ -99,11 +123,14 @@ def main() -> int:
     parser.add_argument("kind", choices=["wheel", "distribution"])
     parser.add_argument("--source", type=Path, help="directory with the source's programs, instead")
     parser.add_argument("--target", type=Path, help="directory with the target's programs, instead")
+    parser.add_argument("--spock", action="store_true", help="the target has to have Spock")
     parser.add_argument("--user", help="who runs the servers; empty: we ourselves")
     parser.add_argument("--copy-to", type=Path, required=True)
     args = parser.parse_args()
     try:
         chosen = {side: server(path) for side in OLDEST if (path := getattr(args, side))}
+        if args.spock:
+            chosen["target"] = with_spock()
         if len(chosen) < len(OLDEST):
             chosen = {**(wheel() if args.kind == "wheel" else distribution()), **chosen}
     except Missing as exc:

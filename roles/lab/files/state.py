@@ -37,10 +37,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path)
     parser.add_argument("--ports", type=json.loads, default={}, help="JSON: ports that are given")
+    parser.add_argument("--nodes", type=int, default=1, help="how many nodes; those after the first are n2, n3, …")
     parser.add_argument("--prefix", default="", help="how every password begins")
     args = parser.parse_args()
     ports: dict[str, int] = {}
-    for name in SERVERS:
+    for name in (*SERVERS, *(f"n{number}" for number in range(2, args.nodes + 1))):
         ports[name] = int(args.ports.get(name) or 0) or free_port(set(ports.values()))
     passwords = {name: args.prefix + secrets.token_hex(12) + end for name, end in PASSWORDS.items()}
     temporary = args.file.with_suffix(".new")

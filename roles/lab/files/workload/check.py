@@ -91,9 +91,21 @@ def judge(attempts: list[Attempt], keys: Keyed, ended: bool) -> dict[str, Any]:
     }
 
 
-def check(dsn: str, run: str, attempts: list[Attempt], expected_sum: int, ended: bool) -> dict[str, Any]:
-    """The verdict on one database. ``attempts`` must have been read before this call."""
+def known(attempts: Iterable[Attempt], keys: Keyed) -> Keyed:
+    """The keys that somebody had asked for when the attempts were read: of later ones nothing can be said."""
+    last: dict[int, int] = {}
+    for attempt in attempts:
+        last[attempt.client] = max(last.get(attempt.client, 0), attempt.seq)
+    return {key: count for key, count in keys.items() if key[0] not in last or key[1] <= last[key[0]]}
+
+
+def check(
+    dsn: str, run: str, attempts: list[Attempt], expected_sum: int, ended: bool, later: bool = False
+) -> dict[str, Any]:
+    """The verdict on one database. ``attempts`` must have been read before this call; ``later``: some time before it."""
     there = look(dsn, run)
+    if later:
+        there["keys"] = known(attempts, there["keys"])
     verdict = judge(attempts, there["keys"], ended)
     verdict["incomplete"] = len(there["half"])
     if there["half"]:

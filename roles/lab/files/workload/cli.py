@@ -37,6 +37,9 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("report", parents=[common], help="what the application saw")
     command.add_argument("--dsn-new", required=True, help="the database that must have everything")
     command.add_argument("--dsn-old", help="the other one, judged in the same way under `old`")
+    command.add_argument(
+        "--dsn-node", action="append", default=[], help="a node that hears of everything a moment later, judged under `nodes`"
+    )
     command.add_argument("--from", dest="begin", help="mark at which the window begins")
     command.add_argument("--to", dest="end", help="mark at which it ends")
     command.add_argument("--json", type=Path, help="write there instead of to standard output")
@@ -67,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
     elif args.command == "mark":
         Run(args.out).mark(args.name)
     else:
-        text = json.dumps(report(args.out, args.dsn_new, args.dsn_old, args.begin, args.end), indent=1)
+        text = json.dumps(report(args.out, args.dsn_new, args.dsn_old, args.begin, args.end, args.dsn_node), indent=1)
         if args.json:
             args.json.write_text(text + "\n", encoding="utf-8")
         else:

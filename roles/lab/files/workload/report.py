@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any, Sequence
@@ -16,7 +17,12 @@ from .pauses import longest_gap, percentiles
 BUCKET_MS = 100
 
 
-def report(out: Path, new: str, old: str | None, begin: str | None, end: str | None) -> dict[str, Any]:
+SETTLE = 3.0  # seconds until what was acknowledged on one node must be on the others
+
+
+def report(
+    out: Path, new: str, old: str | None, begin: str | None, end: str | None, nodes: Sequence[str] = ()
+) -> dict[str, Any]:
     """Pauses and failures between two marks; the verdict on the databases for the whole run."""
     run = Run(out)
     facts, ended = run.facts(), run.ended()
@@ -37,6 +43,9 @@ def report(out: Path, new: str, old: str | None, begin: str | None, end: str | N
     result["sum"] = result["acknowledged"].pop("sum")
     if old:
         result["old"] = check(old, facts["run"], attempts, facts["sum"], ended)
+    if nodes:
+        time.sleep(SETTLE)
+        result["nodes"] = {dsn: check(dsn, facts["run"], attempts, facts["sum"], ended, later=True) for dsn in nodes}
     return result
 
 
