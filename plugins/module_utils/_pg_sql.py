@@ -87,7 +87,7 @@ def split_name(text: str) -> tuple[str, ...]:
 
 
 def hide(text: str, secrets: Iterable[str | None]) -> str:
-    """Take secrets out of a text, in whatever way they were quoted: as a literal, in a connection string, or in both."""
+    """Take secrets out of a text, however they were quoted: as a literal, in a connection string, or in both."""
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         escaped = secret.replace("\\", "\\\\").replace("'", "\\'")  # as in a connection string
         forms = {secret, escaped, quote_literal(secret), quote_literal(escaped)}

@@ -27,12 +27,13 @@ _SUBSCRIPTIONS = """
 SELECT s.sub_name AS name FROM spock.subscription s JOIN spock.node n ON n.node_id IN (s.sub_origin, s.sub_target)
 WHERE n.node_name = %s ORDER BY 1
 """
-# node_drop drops every one of these that nobody reads at the moment, and with it what a subscriber that is down has not
-# got yet
+# node_drop drops every one of these that nobody reads at the moment: a subscriber that is down would miss what it has
+# not got yet
 _SLOTS = """
-SELECT slot_name AS name FROM pg_replication_slots WHERE plugin = 'spock_output' AND database = current_database() ORDER BY 1
+SELECT slot_name AS name FROM pg_replication_slots WHERE plugin = 'spock_output' AND database = current_database()
+ORDER BY 1
 """
-# Spock makes a node's number of its name: the lower 16 bits of PostgreSQL's hash. Replication origins are numbered from 1.
+# Spock makes a node's number of its name: the lower 16 bits of PostgreSQL's hash. Origins are numbered from 1.
 _SAME_NUMBER = """
 SELECT w.node, w.id, w.node = %(name)s AS own, o.roname AS origin
 FROM (SELECT node_name::text AS node, node_id::int8 AS id FROM spock.node
@@ -111,8 +112,8 @@ def refuse_same_number(conn: Any, name: str, login: Login) -> None:
     """
     for row in conn.execute(_SAME_NUMBER, {"name": name}):
         raise CrossoverError(
-            f"the number that Spock makes of the name {row['node']}, {row['id']}, is also that of the replication origin "
-            f"{row['origin']}: after a crash changes could be missing",
+            f"the number that Spock makes of the name {row['node']}, {row['id']}, is also that of the replication "
+            f"origin {row['origin']}: after a crash changes could be missing",
             code="node_id_taken",
             object=row["node"],
             server=str(login),

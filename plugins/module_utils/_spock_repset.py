@@ -18,8 +18,8 @@ DEFAULT, INSERT_ONLY = "default", "default_insert_only"
 OWN_SETS = (DEFAULT, INSERT_ONLY, "ddl_sql")  # what Spock makes with a node
 OPERATIONS = ("insert", "update", "delete", "truncate")
 
-# What Spock asks of a table whose updates or deletes it replicates: the index of its replica identity. With FULL there is
-# none, and Spock then says, misleadingly, that the table has no primary key.
+# What Spock asks of a table whose updates or deletes it replicates: the index of its replica identity. With FULL there
+# is none, and Spock then says, misleadingly, that the table has no primary key.
 _TABLES = """
 SELECT w.name, c.oid::int8 AS oid, c.relreplident AS identity,
        CASE c.relreplident
@@ -145,7 +145,7 @@ def settle_filters(conn: Any, want: Repset, actual: Repset | None) -> Repset:
 
 
 def _as_shown(conn: Any, table: str, text: str) -> str | None:
-    """Spock reads a row filter as PostgreSQL reads a check: so an empty copy of the table gets one, and is rolled back."""
+    """Spock reads a row filter as PostgreSQL reads a check: an empty copy of the table gets one, and is rolled back."""
     try:
         with conn.transaction(force_rollback=True):  # a lock on the table itself would make writers wait
             conn.execute(f"CREATE TEMPORARY TABLE crossover_filter (LIKE {table})", prepare=False)
@@ -265,15 +265,11 @@ def _told(repset: str, rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str
         ),
         (none, "no index as replica identity", f"add a primary key, or use the set {INSERT_ONLY} (inserts only)"),
     )
-    return [
-        (
-            f"the set {repset} replicates updates and deletes, but {', '.join(names[:5])}{' …' if names[5:] else ''} "
-            f"{'has' if len(names) == 1 else 'have'} {what}",
-            hint,
-        )
-        for names, what, hint in reasons
-        if names
-    ]
+    told = []
+    for names, what, hint in filter(lambda reason: reason[0], reasons):
+        tables = f"{', '.join(names[:5])}{' …' if names[5:] else ''} {'has' if len(names) == 1 else 'have'} {what}"
+        told.append((f"the set {repset} replicates updates and deletes, but {tables}", hint))
+    return told
 
 
 def assign(conn: Any, tables: Sequence[str], keyed: Collection[str] = ()) -> list[Statement]:

@@ -22,16 +22,18 @@ SETS = ("default", "default_insert_only", "ddl_sql")  # what sub_create takes by
 REPLICATING, DISABLED = "replicating", "disabled"
 
 _SUBSCRIPTIONS = """
-SELECT s.sub_name AS name, s.sub_id::int8 AS id, o.node_name AS provider, i.if_name AS interface, s.sub_enabled AS enabled,
+SELECT s.sub_name AS name, s.sub_id::int8 AS id, o.node_name AS provider, i.if_name AS interface,
        (SELECT json_object_agg(if_name, if_dsn) FROM spock.node_interface WHERE if_nodeid = s.sub_origin) AS interfaces,
-       EXISTS (SELECT FROM spock.subscription o WHERE o.sub_origin_if = s.sub_origin_if AND o.sub_id <> s.sub_id) AS shared,
-       s.sub_slot_name AS slot, s.sub_replication_sets AS sets, s.sub_forward_origins AS forward_origins,
-       extract(epoch FROM s.sub_apply_delay)::float8 AS apply_delay, s.sub_force_text_transfer AS force_text_transfer,
-       s.sub_skip_schema AS skip_schema, s.sub_skip_lsn::text AS skip_lsn,
-       (SELECT status FROM spock.sub_show_status(s.sub_name)) AS status,
+       EXISTS (SELECT FROM spock.subscription other
+               WHERE other.sub_origin_if = s.sub_origin_if AND other.sub_id <> s.sub_id) AS shared,
+       s.sub_enabled AS enabled, s.sub_slot_name AS slot, s.sub_replication_sets AS sets,
+       s.sub_forward_origins AS forward_origins, extract(epoch FROM s.sub_apply_delay)::float8 AS apply_delay,
+       s.sub_force_text_transfer AS force_text_transfer, s.sub_skip_schema AS skip_schema,
+       s.sub_skip_lsn::text AS skip_lsn, (SELECT status FROM spock.sub_show_status(s.sub_name)) AS status,
        coalesce((SELECT p.remote_lsn::text FROM pg_replication_origin_status p WHERE p.external_id = s.sub_slot_name),
                 '0/0') AS applied
-FROM spock.subscription s JOIN spock.node o ON o.node_id = s.sub_origin JOIN spock.node_interface i ON i.if_id = s.sub_origin_if
+FROM spock.subscription s JOIN spock.node o ON o.node_id = s.sub_origin
+     JOIN spock.node_interface i ON i.if_id = s.sub_origin_if
 ORDER BY 1
 """
 # r: ready, y: a table that was copied and is in step
@@ -62,7 +64,7 @@ class SpockSubscription:
     force_text_transfer: bool = False
     skip_schema: tuple[str, ...] = ()
     skip_lsn: str = "0/0"
-    applied: str = "0/0"  # the end of the provider's last transaction that was applied
+    applied: str = "0/0"  # how far the provider's transactions have come: the replication origin's position
     shared: bool = False  # another subscription uses the interface too
 
     @property
@@ -143,7 +145,7 @@ def plan(want: Wanted, actual: SpockSubscription | None, major: int, login: Logi
             object=want.name,
             server=str(login),
             untouched="nothing was changed",
-            hint="leave it as it is, or drop the subscription and make it anew; that copies nothing again unless told to",
+            hint="leave it as it is, or drop the subscription and make it anew; that copies nothing unless told to",
         )
     name = quote_literal(want.name)
     found = Plan(_connection(want, actual))
@@ -167,10 +169,14 @@ def plan(want: Wanted, actual: SpockSubscription | None, major: int, login: Logi
 
 
 def skips(want: Wanted, actual: SpockSubscription) -> bool:
-    """Whether the skip is to be set: a transaction that has been passed already is no change."""
+    """Whether the skip is to be set: a transaction that has been passed already is no change.
+
+    The one that is to be skipped is named by the start of its commit. Where one fails and stops the subscription, Spock
+    leaves the origin just there; one that was applied or skipped has it at the commit's end.
+    """
     if want.skip_lsn is None or Lsn.parse(want.skip_lsn) == Lsn.parse(actual.skip_lsn):
         return False
-    return Lsn.parse(want.skip_lsn) == Lsn.parse("0/0") or Lsn.parse(want.skip_lsn) > Lsn.parse(actual.applied)
+    return Lsn.parse(want.skip_lsn) == Lsn.parse("0/0") or Lsn.parse(want.skip_lsn) >= Lsn.parse(actual.applied)
 
 
 def predicted(want: Wanted, actual: SpockSubscription | None) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def require_spock(conn: Any, login: Login) -> SpockVersion:
             untouched="nothing was changed",
             hint="run CREATE EXTENSION spock there as a superuser, or the playbook crossover.pgedge.node"
             if there
-            else "Spock comes with pgEdge's packages only: run the playbook crossover.pgedge.node, or name another server",
+            else "Spock comes with pgEdge's packages only: run the playbook crossover.pgedge.node",
         )
     version = SpockVersion(found["created"])
     if not found["loaded"]:

@@ -13,8 +13,8 @@ description:
   - Manages the Spock node of one database, with its interfaces. A database can be one node.
   - Needs the extension C(spock), 5.x or 6.x, in the database, and a superuser.
   - Spock makes a node's number of its name, 16 bits, and replication origins are numbered in the same room. If both are
-    the same on a server, changes can be lost after a crash, so such a name is refused, of this node and of those that it
-    knows.
+    the same on a server, changes can be lost after a crash, so such a name is refused, of this node and of those that
+    it knows.
 options:
   name:
     description: Name of the node, of C(a-z), C(0-9) and C(_), so that slots can be named after it.
@@ -32,8 +32,8 @@ options:
     description:
       - How this node is reached, by itself and by other nodes, as parameters of libpq (C(host), C(port), C(dbname),
         C(user), C(password), C(sslmode), …). Needed for a new node.
-      - Spock stores it as it is, with the password, in the database. A password file of the server's own
-        (C(passfile), C(~/.pgpass)) keeps it out of there.
+      - Spock stores it as it is, with the password, in the database, and writes it into the server's log when it cannot
+        connect. A password file of the server's own (C(passfile), C(~/.pgpass)) keeps the password out of both.
       - Spock cannot change it later; another value is an error, as with O(location), O(country) and O(info).
     type: dict
   interfaces:
@@ -182,8 +182,8 @@ def absent(runner: Runner, conn: Any, login: Login, there: dict[str, Node]) -> O
     if left := hanging(conn, there[name]):
         raise refuse(
             f"node {name} still has {left}", "in_use", login, name,
-            "drop the subscriptions, here and on the other nodes (spock_subscription, state: absent), and the slot of a node "
-            "that is gone for good (slot, state: absent)",
+            "drop the subscriptions, here and on the other nodes (spock_subscription, state: absent), and the slot of "
+            "a node that is gone for good (slot, state: absent)",
         )  # fmt: skip
     steps = [drop(name)]
     if not runner.check:

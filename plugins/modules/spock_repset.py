@@ -41,12 +41,12 @@ options:
     description:
       - Tables that shall be in the set, each a name or a dict with C(name), C(columns) (a list), C(row_filter) (an SQL
         condition) and C(include_partitions) (whether a partitioned table brings its partitions; V(true) by default).
-      - Names as in M(crossover.pgedge.publication). C(orders) is C(public.orders), and double quotes are needed around a
-        part with a dot in it only.
+      - Names as in M(crossover.pgedge.publication). C(orders) is C(public.orders), and double quotes are needed around
+        a part with a dot in it only.
       - A table that is there with other columns or another filter is taken out and put in again, in one transaction. A
         filter that means the same to PostgreSQL, however written, is no change.
-      - A partition that was made since comes in when the module runs again. To give one a column list or a filter of its
-        own, name it as well.
+      - A partition that was made since comes in when the module runs again. To give one a column list or a filter of
+        its own, name it as well.
     type: list
     elements: raw
   sequences:
@@ -55,8 +55,8 @@ options:
     elements: str
   exact:
     description:
-      - Without it, tables and sequences are added and changed, and none leaves the set. With it, those that are not named
-        leave it, as from a publication - tables if O(tables) is given, sequences if O(sequences) is.
+      - Without it, tables and sequences are added and changed, and none leaves the set. With it, those that are not
+        named leave it, as from a publication - tables if O(tables) is given, sequences if O(sequences) is.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -104,7 +104,14 @@ repset:
   description: The set as it is now; in check mode as it would be. Empty when it is absent.
   type: dict
   returned: always
-  sample: {name: default, replicate_insert: true, tables: {shop.customer: {columns: null, row_filter: null}}, sequences: []}
+  sample:
+    name: default
+    replicate_insert: true
+    replicate_update: true
+    replicate_delete: true
+    replicate_truncate: true
+    tables: {shop.customer: {columns: null, row_filter: null}}
+    sequences: []
 spock:
   description: Version of Spock.
   type: str

@@ -28,16 +28,18 @@ options:
     choices: [absent, present]
   provider_dsn:
     description:
-      - How this node reaches the provider, as parameters of libpq (C(host), C(port), C(dbname), C(user), C(password), …).
-        Needed for a new subscription. Spock stores it as it is, with the password, in this database.
+      - How this node reaches the provider, as parameters of libpq (C(host), C(port), C(dbname), C(user), C(password),
+        …). Needed for a new subscription.
+      - Spock stores it as it is, with the password, in this database, and writes it into the server's log when it
+        cannot connect. A password file of the server's own (C(passfile), C(~/.pgpass)) keeps the password out of both.
       - Compared as a whole. Another one becomes a further interface of the provider, which is then used; what was used
         before is removed, but for the first one.
       - All new subscriptions of this node to one provider need the same one.
     type: dict
   replication_sets:
     description:
-      - The provider's sets that are wanted. A new subscription takes C(default), C(default_insert_only) and C(ddl_sql); of
-        an existing one, sets are added and removed.
+      - The provider's sets that are wanted. A new subscription takes C(default), C(default_insert_only) and C(ddl_sql);
+        of an existing one, sets are added and removed.
     type: list
     elements: str
   synchronize_structure:
@@ -71,8 +73,10 @@ options:
     elements: str
   skip_lsn:
     description:
-      - Skip the provider's transaction that ends at this LSN. What it changed is missing here afterwards; compare its
-        tables. V(0/0) takes a skip back.
+      - Skip the one transaction with this LSN, because its changes cannot be applied. Where Spock has disabled the
+        subscription for that, C(spock.exception_log) has the LSN. The whole transaction is missing here afterwards -
+        compare its tables.
+      - V(0/0) takes back a skip that has not happened yet.
       - A transaction that has been passed already is no change.
     type: str
   resync_tables:
@@ -139,8 +143,8 @@ queries:
 subscription:
   description:
     - The subscription as it is now; in check mode as it would be, as far as that is known. Empty when it is absent.
-    - Its C(status) is V(initializing), V(replicating), V(disabled), V(down) or V(unknown), as Spock says; V(null) in check
-      mode if it would be new.
+    - Its C(status) is V(initializing), V(replicating), V(disabled), V(down) or V(unknown), as Spock says; V(null) in
+      check mode if it would be new.
   type: dict
   returned: always
   sample:
@@ -216,14 +220,15 @@ def wanted(params: dict[str, Any], actual: SpockSubscription | None, login: Logi
     if actual is None and skip is not None:
         raise refuse(f"there is no subscription {name} yet to skip anything", login, name, "leave out skip_lsn")
     names = {"sets": "replication_sets", "forward_origins": "forward_origins", "skip_schema": "skip_schema"}
+    as_they_are = {key: params[key] for key in ("enabled", "apply_delay", "force_text_transfer")}
+    lists = {key: tuple(params[option]) for key, option in names.items() if params[option] is not None}
     return Wanted(
         name=name,
         dsn=conninfo.wanted(params["provider_dsn"]) if params["provider_dsn"] else None,
         structure=params["synchronize_structure"],
         data=params["synchronize_data"],
         skip_lsn=str(Lsn.parse(skip)) if skip is not None else None,
-        **{key: params[key] for key in ("enabled", "apply_delay", "force_text_transfer")},
-        **{key: tuple(params[option]) if params[option] is not None else None for key, option in names.items()},
+        **{**as_they_are, **lists},
     )
 
 
@@ -269,8 +274,8 @@ def present(runner: Runner, conn: Any, login: Login, actual: SpockSubscription |
     outcome = Outcome(bool(plan.steps), queries=plan.steps, before=actual.shown() if actual else {})
     if actual is None and want.enabled is False:
         outcome.warnings.append(
-            f"subscription {name} is made disabled, and Spock makes no slot on the provider for such a one: make it there "
-            "before it is enabled"
+            f"subscription {name} is made disabled, and Spock makes no slot on the provider for such a one: make it "
+            "there before it is enabled"
         )
     copied = {"resynced": sorted(tables.values())} if tables else {}
     if runner.check:
@@ -303,8 +308,8 @@ def absent(runner: Runner, conn: Any, login: Login, actual: SpockSubscription | 
     if any(text.startswith("WARNING") and actual.slot in text for text in said):
         outcome.result["remaining_slots"] = [actual.slot]
         outcome.warnings.append(
-            f"subscription {actual.name} is dropped, but not its slot {actual.slot} on {actual.provider}, which did not answer "
-            "or still used it. There it keeps WAL until it is dropped, with crossover.pgedge.slot (state: absent)"
+            f"subscription {actual.name} is dropped, but not its slot {actual.slot} on {actual.provider}, which "
+            "did not answer or still used it. It keeps WAL there until crossover.pgedge.slot (state: absent) drops it"
         )
     return outcome
 

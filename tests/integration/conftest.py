@@ -55,7 +55,7 @@ def target_cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def mesh_nodes() -> Iterator[list[Cluster]]:
-    """Three servers that have loaded Spock; each test brings databases of its own. Only for tests that are ON_SPOCK."""
+    """Three servers that have loaded Spock, for all tests that are ON_SPOCK; each test has databases of its own."""
     assert BINDIR is not None
     nodes = raise_nodes(3, BINDIR)
     try:

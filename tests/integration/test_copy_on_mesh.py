@@ -14,10 +14,9 @@ from typing import Any
 import pytest
 from support.cluster import Cluster
 from support.database import Database
-from support.mesh import WHY, in_step, join, raise_nodes, spock_bindir
+from support.mesh import ON_SPOCK, in_step, join
 
-BINDIR = spock_bindir()
-pytestmark = pytest.mark.skipif(BINDIR is None, reason=WHY)
+pytestmark = ON_SPOCK
 
 SCHEMA = """
 CREATE TABLE item (id int PRIMARY KEY, value int NOT NULL, note text);
@@ -35,14 +34,8 @@ SUMS = """SELECT (SELECT count(*) FROM item) AS items, (SELECT sum(value)::int F
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[list[Cluster]]:
-    assert BINDIR is not None
-    made = raise_nodes(2, BINDIR)
-    try:
-        yield made
-    finally:
-        for node in made:
-            node.remove()
+def nodes(mesh_nodes: list[Cluster]) -> list[Cluster]:
+    return mesh_nodes[:2]
 
 
 @pytest.fixture

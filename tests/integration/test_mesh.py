@@ -15,10 +15,9 @@ from typing import Any
 import pytest
 from support.cluster import Cluster
 from support.database import Database
-from support.mesh import WHY, in_step, raise_nodes, spock_bindir
+from support.mesh import ON_SPOCK, in_step
 
-BINDIR = spock_bindir()
-pytestmark = [pytest.mark.mesh, pytest.mark.skipif(BINDIR is None, reason=WHY)]
+pytestmark = ON_SPOCK
 
 SCHEMA = """
 CREATE TYPE mood AS ENUM ('fine', 'bad');
@@ -35,14 +34,8 @@ FAULTS = "SELECT (SELECT count(*) FROM spock.exception_log)::int AS exceptions"
 
 
 @pytest.fixture(scope="module")
-def servers() -> Iterator[list[Cluster]]:
-    assert BINDIR is not None
-    made = raise_nodes(3, BINDIR)
-    try:
-        yield made
-    finally:
-        for server in made:
-            server.remove()
+def servers(mesh_nodes: list[Cluster]) -> list[Cluster]:
+    return mesh_nodes
 
 
 @pytest.fixture

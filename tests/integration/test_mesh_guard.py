@@ -12,10 +12,9 @@ import pytest
 from ansible_collections.crossover.pgedge.plugins.module_utils._migration_ledger import Ledger
 from support.cluster import Cluster
 from support.database import Database
-from support.mesh import WHY, dissolve, join, raise_nodes, spock_bindir
+from support.mesh import ON_SPOCK, configured, dissolve, join
 
-BINDIR = spock_bindir()
-pytestmark = [pytest.mark.mesh, pytest.mark.skipif(BINDIR is None, reason=WHY)]
+pytestmark = ON_SPOCK
 
 TABLES = """
 CREATE TABLE item (id int PRIMARY KEY);
@@ -35,14 +34,9 @@ SETTING = "SELECT setting FROM pg_settings WHERE name = 'spock.exception_behavio
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[list[Cluster]]:
-    assert BINDIR is not None
-    made = raise_nodes(2, BINDIR, **{"spock.exception_behaviour": "'transdiscard'"})
-    try:
+def nodes(mesh_nodes: list[Cluster]) -> Iterator[list[Cluster]]:
+    with configured(mesh_nodes[:2], **{"spock.exception_behaviour": "'transdiscard'"}) as made:
         yield made
-    finally:
-        for node in made:
-            node.remove()
 
 
 @pytest.fixture

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 from support.cluster import Cluster
 from support.database import Database
-from support.mesh import DDL, WHY, dissolve, in_step, join, raise_nodes, spock_bindir
+from support.mesh import DDL, ON_SPOCK, configured, dissolve, in_step, join
 
-BINDIR = spock_bindir()
-pytestmark = pytest.mark.skipif(BINDIR is None, reason=WHY)
+pytestmark = ON_SPOCK
 
 SCHEMA = """
 CREATE SCHEMA shop;
@@ -29,14 +28,9 @@ SETS = "SELECT set_reloid::regclass::text AS name FROM spock.replication_set_tab
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[list[Cluster]]:
-    assert BINDIR is not None
-    made = raise_nodes(2, BINDIR, **DDL)
-    try:
+def nodes(mesh_nodes: list[Cluster]) -> Iterator[list[Cluster]]:
+    with configured(mesh_nodes[:2], **DDL) as made:
         yield made
-    finally:
-        for node in made:
-            node.remove()
 
 
 @pytest.fixture

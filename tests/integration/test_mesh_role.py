@@ -5,29 +5,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.cluster import Cluster
 from support.database import Database
-from support.mesh import WHY, raise_nodes, spock_bindir
+from support.mesh import ON_SPOCK
 from support.play import Inventory, Play
 
-BINDIR = spock_bindir()
-pytestmark = [pytest.mark.mesh, pytest.mark.skipif(BINDIR is None, reason=WHY)]
+pytestmark = ON_SPOCK
 
 
 @pytest.fixture(scope="module")
-def servers() -> Iterator[list[Cluster]]:
-    assert BINDIR is not None
-    made = raise_nodes(3, BINDIR)
-    try:
-        yield made
-    finally:
-        for server in made:
-            server.remove()
+def servers(mesh_nodes: list[Cluster]) -> list[Cluster]:
+    return mesh_nodes
 
 
 @pytest.fixture

@@ -15,7 +15,11 @@ from support.mesh import ON_SPOCK
 from support.spock import Modules, dsn, prepare
 
 LOCAL = "SELECT node_name AS name FROM spock.local_node JOIN spock.node USING (node_id)"
-MODULES = {"spock_node": {"name": "n1"}, "spock_repset": {"name": "default"}, "spock_subscription": {"name": "sub"}}
+MODULES: dict[str, dict[str, Any]] = {
+    "spock_node": {"name": "n1"},
+    "spock_repset": {"name": "default"},
+    "spock_subscription": {"name": "sub"},
+}
 
 
 @pytest.fixture
@@ -77,11 +81,13 @@ def test_spock_that_is_not_loaded(mesh_nodes: list[Cluster], run: Modules) -> No
 
 @on_spock
 def test_life(one: Database, run: Modules) -> None:
-    given = {"dsn": dsn(one), "location": "Köln", "info": {"tiebreaker": 3}}
+    given: dict[str, Any] = {"dsn": dsn(one), "location": "Köln", "info": {"tiebreaker": 3}}
     made = run("spock_node", one, name="n1", **given)
     assert made["queries"] == [
-        f"SELECT spock.node_create('n1', 'host=127.0.0.1 port={one.cluster.port} dbname={one.name} user=replicator "
-        "password=********', location := 'Köln', info := '{\"tiebreaker\": 3}'::jsonb)"
+        (
+            f"SELECT spock.node_create('n1', 'host=127.0.0.1 port={one.cluster.port} dbname={one.name} user=replicator "
+            "password=********', location := 'Köln', info := '{\"tiebreaker\": 3}'::jsonb)"
+        )
     ]
     assert made["node"]["dsn"]["password"] == "********" and made["spock"].split(".")[0] in ("5", "6")
     assert made["diff"]["before"] == {} and made["diff"]["after"] == made["node"]

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import permutations
 from pathlib import Path
 
@@ -70,6 +71,20 @@ def raise_nodes(count: int, bindir: Path, **settings: str) -> list[Cluster]:
     for node in nodes:
         node.create()
     return nodes
+
+
+@contextlib.contextmanager
+def configured(nodes: Sequence[Cluster], **settings: str) -> Iterator[list[Cluster]]:
+    """The same servers with other settings, for a while."""
+    before = [dict(node.settings) for node in nodes]
+    try:
+        for node in nodes:
+            node.restart(**settings)
+        yield list(nodes)
+    finally:
+        for node, was in zip(nodes, before):
+            node.settings = was
+            node.restart()
 
 
 def join(databases: Sequence[Database], *sets: str) -> None:
