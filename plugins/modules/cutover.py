@@ -301,13 +301,14 @@ def migration_of(runner: Runner) -> Migration:
 
 
 def _check_limits(migration: Migration) -> None:
-    """The session with the locks says nothing while the route is held, the other side drains, and copies are made."""
+    """The session with the locks says nothing while the route is held, the other side drains, copies are made, and a clock
+    is waited for."""
     limits, copies = migration.limits, migration.copies
-    if limits.lease <= max(limits.hold, limits.drain, copies.budget if copies.any else 0):
+    if limits.lease <= max(limits.hold, limits.drain, limits.clock_skew, copies.budget if copies.any else 0):
         budget = f" and fence_copy_budget ({copies.budget:g} s)" if copies.any else ""
         raise CrossoverError(
-            f"lease ({limits.lease:g} s) must be longer than hold_timeout ({limits.hold:g} s) and drain_timeout "
-            f"({limits.drain:g} s){budget}: the server would end the session that holds the locks",
+            f"lease ({limits.lease:g} s) must be longer than hold_timeout ({limits.hold:g} s), drain_timeout "
+            f"({limits.drain:g} s) and clock_skew ({limits.clock_skew:g} s){budget}: the server would end the session that holds the locks",
             code="bad_option",
             untouched="nothing was changed",
             hint="raise crossover_lease too",

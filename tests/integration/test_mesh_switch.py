@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
-from support.cluster import Cluster
+from support.cluster import Cluster, wheel_bindir
 from support.database import Database
 from support.mesh import WHY, raise_nodes, spock_bindir
 from support.mesh_switch import MeshLab, exactly_once, replicating_mesh, wait_all_equal
@@ -46,6 +49,41 @@ def lab(source_db: Database, nodes: list[Cluster], run_module: Any) -> Iterator[
     with replicating_mesh(made), Pooler(source_db.login, made.app, PASSWORD) as pooler:
         made.through(pooler)
         yield made
+
+
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+CLOCK = "the source's clock cannot be set apart: no libfaketime on this machine"
+
+
+@pytest.fixture
+def ahead(request: pytest.FixtureRequest, nodes: list[Cluster], run_module: Any) -> Iterator[tuple[MeshLab, Writers]]:
+    """The same with a source of its own, whose clock is ahead of the nodes'; and writers through the pooler."""
+    fake = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": request.param, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    bindir = os.environ.get("CROSSOVER_TEST_SOURCE_BIN") or wheel_bindir(16)
+    cluster = Cluster(bindir, fast=True, environment=fake)
+    try:
+        source = Database(cluster.create()).create()
+        made = MeshLab(source, [Database(node, source.name).create() for node in nodes], run_module)
+        with replicating_mesh(made), Pooler(source.login, made.app, PASSWORD) as pooler:
+            made.through(pooler)
+            with Twice(pooler.dsn) as writers:
+                yield made, writers
+    finally:
+        cluster.remove()
+
+
+class Twice(Writers):
+    """Each transaction makes a row, and changes the one that was made a few transactions before."""
+
+    BEFORE = 20
+
+    def transaction(self, conn: psycopg.Connection[Any], client: int, number: int) -> None:
+        with conn.transaction():
+            super().transaction(conn, client, number)
+            conn.execute(
+                "UPDATE shop.entry SET version = version + 1 WHERE client = %s AND number = %s",
+                [client, number - self.BEFORE],
+            )
 
 
 def on_every_node(lab: MeshLab, stack: contextlib.ExitStack, first: int) -> list[Writers]:
@@ -289,3 +327,35 @@ def test_a_burst_on_every_node_right_before_the_fence(lab: MeshLab) -> None:
     assert not result["failed"] and result["writable"] == "source", result
     assert lab.source.sql("SELECT count(*) AS n FROM shop.entry WHERE client >= 200") == [{"n": 1500}]
     wait_all_equal(lab)
+
+
+@pytest.mark.skipif(FAKETIME is None, reason=CLOCK)
+@pytest.mark.parametrize("ahead", ["+4s"], indirect=True)
+def test_a_source_clock_that_is_far_ahead_is_refused(ahead: tuple[MeshLab, Writers]) -> None:
+    lab, writers = ahead
+    assert any("clock" in problem for problem in lab.cutover(check=True)["problems"])
+    result = lab.cutover()
+    assert result["failed"] and result["failure"]["code"] == "clock_skew", result
+    assert "behind that of the source" in result["msg"] and "nothing was changed" in result["msg"].lower()
+    assert lab.epoch() == 1 and lab.names.back_slot not in lab.slots(lab.target)
+    assert not any(step["held"] for step in result["steps"])
+    assert writers.longest < 1 and not writers.failed
+
+
+@pytest.mark.skipif(FAKETIME is None, reason=CLOCK)
+@pytest.mark.parametrize("ahead", ["+1.5s"], indirect=True)
+def test_a_source_clock_that_is_ahead_a_little_is_waited_out(ahead: tuple[MeshLab, Writers]) -> None:
+    """Else what is changed on a node at once would lose, on the others, against what the source had written."""
+    lab, writers = ahead
+    result = lab.cutover(clock_skew=2.0)
+    assert not result["failed"], result
+    waited = next(step for step in result["steps"] if step["name"] == "clock")
+    assert waited["held"] and 200 < waited["ms"] < 1600, waited
+    writers.go_on()
+    writers.stop.set()
+    for thread in writers.threads:
+        thread.join(20)
+    wait_all_equal(lab)
+    exactly_once(lab.nodes[1], writers)
+    changed = "SELECT count(*) AS n FROM shop.entry WHERE version <> 1"
+    assert lab.nodes[1].sql(changed) == [{"n": Twice.BEFORE * 3}], "all but each client's last ones were changed once"

@@ -83,7 +83,9 @@ class Cluster:
         node: bool = False,
         fast: bool = False,
         settings: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
+        self.environment = dict(environment or {})
         self.base = workspace("cx-")
         self.bindir = reachable(Path(bindir), self.base)
         self.data = self.base / "data"
@@ -232,7 +234,7 @@ class Cluster:
             done = subprocess.run(
                 [str(self.bindir / program), *args],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-                env={**env, "LC_ALL": "C"}, cwd=self.base, check=False, **as_user(),
+                env={**env, "LC_ALL": "C", **self.environment}, cwd=self.base, check=False, **as_user(),
             )  # fmt: skip
             out.seek(0)
             text = out.read()
