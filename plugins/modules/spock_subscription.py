@@ -227,6 +227,13 @@ def wanted(params: dict[str, Any], actual: SpockSubscription | None, login: Logi
     )
 
 
+def quietly(conn: Any) -> list[str]:
+    """Spock's messages may quote a DSN with its password: none goes to the log. Returns the passwords it has stored."""
+    keep_quiet(conn)
+    conn.execute("SET log_min_messages = 'fatal'")
+    return known_secrets(conn)
+
+
 def wait(conn: Any, login: Login, name: str, timeout: float) -> None:
     """Until it replicates and no copy is under way."""
     until = time.monotonic() + timeout
@@ -265,19 +272,18 @@ def present(runner: Runner, conn: Any, login: Login, actual: SpockSubscription |
             f"subscription {name} is made disabled, and Spock makes no slot on the provider for such a one: make it there "
             "before it is enabled"
         )
+    copied = {"resynced": sorted(tables.values())} if tables else {}
     if runner.check:
-        outcome.after = spock.predicted(want, actual)
+        outcome.after = {**spock.predicted(want, actual), **copied}
         return outcome
     if plan.steps:
-        keep_quiet(conn)
-        conn.execute("SET log_min_messages = 'fatal'")  # Spock's errors may quote a DSN with its password
-        secrets = [*conninfo.secrets(want.dsn), *known_secrets(conn)]
+        secrets = [*conninfo.secrets(want.dsn), *quietly(conn)]
         doing = f"the subscription {name} could not be {'changed' if actual else 'made'}"
         apply(conn, login, plan.change, doing, together=True, secrets=secrets)
         apply(conn, login, plan.switch, f"the subscription {name} could not be {'en' if want.enabled else 'dis'}abled")
     if params["wait_timeout"] and want.enabled is not False:
         wait(conn, login, name, params["wait_timeout"])
-    outcome.after = spock.subscriptions(conn)[name].shown()
+    outcome.after = {**spock.subscriptions(conn)[name].shown(), **copied}
     return outcome
 
 
@@ -290,8 +296,8 @@ def absent(runner: Runner, conn: Any, login: Login, actual: SpockSubscription | 
     if runner.check:
         return outcome
     said: list[str] = []
+    secrets = quietly(conn)
     conn.add_notice_handler(lambda diag: said.append(f"{diag.severity_nonlocalized} {diag.message_primary}"))
-    secrets = known_secrets(conn)
     apply(conn, login, outcome.queries, f"the subscription {actual.name} could not be dropped", secrets=secrets)
     # Spock drops the slot if it can, and else warns and names it
     if any(text.startswith("WARNING") and actual.slot in text for text in said):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import sys
 from pathlib import Path
@@ -53,7 +54,7 @@ def target_cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def spock_nodes() -> Iterator[list[Cluster]]:
+def mesh_nodes() -> Iterator[list[Cluster]]:
     """Three servers that have loaded Spock; each test brings databases of its own. Only for tests that are ON_SPOCK."""
     assert BINDIR is not None
     nodes = raise_nodes(3, BINDIR)
@@ -65,10 +66,10 @@ def spock_nodes() -> Iterator[list[Cluster]]:
 
 
 @pytest.fixture
-def spock_dbs(spock_nodes: list[Cluster]) -> Iterator[list[Database]]:
-    """A fresh database on each of them, with the extension, and not a node yet."""
-    databases = [Database(spock_nodes[0]).create()]
-    databases += [Database(node, databases[0].name).create() for node in spock_nodes[1:]]
+def mesh_dbs(mesh_nodes: list[Cluster]) -> Iterator[list[Database]]:
+    """A fresh database of one name on each of them, with the extension, and not a node yet."""
+    name = f"m_{secrets.token_hex(4)}"
+    databases = [Database(node, name).create() for node in mesh_nodes]
     try:
         for database in databases:
             database.sql("CREATE EXTENSION spock", superuser=True)

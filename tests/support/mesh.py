@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -30,26 +31,32 @@ DDL = {
     "spock.include_ddl_repset": "on",
     "spock.allow_ddl_from_functions": "on",
 }
-WHY = "no PostgreSQL with Spock was found: put its pg_config on the path or name it in CROSSOVER_PG_CONFIG"
-
-
-PLACES = ("usr/lib/postgresql/*/bin/pg_config", "usr/pgsql-*/bin/pg_config")  # of packages
+WHY = (
+    "no PostgreSQL with Spock was found: install pgEdge's packages, put its pg_config on the path, or name it in "
+    "CROSSOVER_PG_CONFIG"
+)
+# of packages for Debian and for Enterprise Linux
+PLACES = ("usr/lib/postgresql/*/bin/pg_config", "usr/pgsql-*/bin/pg_config")
 
 
 def spock_bindir() -> Path | None:
     """The programs of a PostgreSQL whose extensions include spock; CROSSOVER_PG_CONFIG leaves no other choice."""
-    named = os.environ.get("CROSSOVER_PG_CONFIG")
-    programs = [named] if named else [shutil.which("pg_config"), *sorted(map(str, Path("/").glob(PLACES[0]))),
-                                      *sorted(map(str, Path("/").glob(PLACES[1])))]  # fmt: skip
-    for program in programs:
-        if program and Path(program).exists():
-            share, bindir = (
-                Path(subprocess.run([program, what], capture_output=True, text=True, check=True).stdout.strip())
-                for what in ("--sharedir", "--bindir")
-            )
-            if (share / "extension" / "spock.control").exists():
-                return bindir
-    return None
+    if named := os.environ.get("CROSSOVER_PG_CONFIG"):
+        return _with_spock(named)
+    places = [str(found) for place in PLACES for found in Path("/").glob(place)]
+    newest_first = sorted(places, key=lambda place: int(re.findall(r"\d+", place)[0]), reverse=True)
+    found = map(_with_spock, filter(None, [shutil.which("pg_config"), *newest_first]))
+    return next(filter(None, found), None)
+
+
+def _with_spock(program: str) -> Path | None:
+    if not Path(program).exists():
+        return None
+    share, bindir = (
+        Path(subprocess.run([program, what], capture_output=True, text=True, check=True).stdout.strip())
+        for what in ("--sharedir", "--bindir")
+    )
+    return bindir if (share / "extension" / "spock.control").exists() else None
 
 
 BINDIR = spock_bindir()
@@ -86,15 +93,19 @@ def join(databases: Sequence[Database], *sets: str) -> None:
 
 
 def dissolve(databases: Sequence[Database]) -> None:
-    """Take the mesh apart, and drop the databases."""
+    """Take the mesh apart, whatever is left of it, and drop the databases. A node that is down is started."""
+    for database in databases:
+        if database.cluster.pid is None:
+            database.cluster.start()
     joined = [node for node in databases if node.sql("SELECT FROM pg_extension WHERE extname = 'spock'")]
     for node in joined:
         for row in node.sql("SELECT sub_name FROM spock.subscription", superuser=True):
             node.sql("SELECT spock.sub_drop(%s)", [row["sub_name"]], superuser=True)
     for node in joined:
-        node.sql(
-            "SELECT spock.node_drop(node_name) FROM spock.local_node JOIN spock.node USING (node_id)", superuser=True
-        )
+        # other nodes before the own one
+        names = "SELECT node_name AS name FROM spock.node ORDER BY node_id IN (SELECT node_id FROM spock.local_node)"
+        for row in node.sql(names, superuser=True):
+            node.sql("SELECT spock.node_drop(%s)", [row["name"]], superuser=True)
         node.sql("DROP EXTENSION spock CASCADE", superuser=True)
     for node in databases:
         node.drop()
