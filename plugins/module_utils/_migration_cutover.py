@@ -28,7 +28,6 @@ from ._migration_control import NODE, SOURCE, Control, EpochTaken, swap
 from ._migration_deadline import time_limit, together
 from ._migration_fence import Lease, holders, switch
 from ._migration_fence_copy import FenceCopy
-from ._migration_hops import Hop, cross
 from ._migration_journal import Journal
 from ._migration_links import (
     advance_slots,
@@ -52,6 +51,7 @@ from ._pg_catalog import table_oids
 from ._pg_connect import driver, sql_error
 from ._replication_barrier import Barrier
 from ._replication_lag import slot_state, subscription_state
+from ._spock_wait import Hop, cross
 
 _GRACE = 0.5  # seconds after the window; by then the watchdog has acted
 _LIFT = 1.0  # seconds for a further node to let writes in; the application waits

@@ -10,12 +10,12 @@ from typing import Any, Mapping
 
 from ._errors import CrossoverError
 from ._migration_control import NODE
-from ._migration_hops import Hop
 from ._migration_route import UNREACHABLE
 from ._migration_sides import FurtherNode, Migration
 from ._pg_catalog import leaves, table_oids
 from ._pg_connect import driver, sql_error
 from ._pg_sql import qualified
+from ._spock_wait import Hop
 
 _THERE = """
 SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'spock') AS spock,

@@ -189,7 +189,7 @@ def plan(want: Repset, actual: Repset | None, exact: bool) -> list[Statement]:
 
 def predicted(want: Repset, actual: Repset | None, exact: bool) -> Repset:
     """What the plan leads to."""
-    before = actual or Repset(want.name, {operation: True for operation in OPERATIONS})
+    before = actual or Repset(want.name, dict.fromkeys(OPERATIONS, True))
     operations = {o: before.operations[o] if want.operations[o] is None else want.operations[o] for o in OPERATIONS}
     tables = {**({} if exact and want.tables is not None else before.tables or {}), **(want.tables or {})}
     kept = () if exact and want.sequences is not None else before.sequences or ()
