@@ -8,18 +8,20 @@ from __future__ import annotations
 import difflib
 import pathlib
 import re
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping
 
 import yaml
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.crossover.pgedge.plugins.module_utils._ansible import LOGIN_OPTIONS
+from ansible_collections.crossover.pgedge.plugins.module_utils._errors import CrossoverError
+from ansible_collections.crossover.pgedge.plugins.module_utils._node_inventory import login, mesh
 
 # Facts that the roles set; with what they register, and their options, all that may begin with crossover_.
 INTERNAL = {
     "crossover_begun", "crossover_summary", "crossover_phase", "crossover_runner",
     "crossover_copies", "crossover_copy_jobs", "crossover_copy_summaries", "crossover_prepared",
-    "crossover_compared_all", "crossover_differences", "crossover_assessed_blockers",
+    "crossover_compared_all", "crossover_differences", "crossover_assessed_blockers", "crossover_check_source",
 }  # fmt: skip
 _REGISTERED = re.compile(r"^\s*register: (crossover_\w+)$", re.M)
 _SPECS = pathlib.Path(__file__).resolve().parents[2] / "roles"
@@ -56,7 +58,9 @@ def login_problems(what: str, login: Any) -> list[str]:
     return unknown + ([] if login.get("login_db") else [f"{what} has no login_db"])
 
 
-def problems(groups: Mapping[str, list[str]], hostvars: Mapping[str, Any], hosts: list[str]) -> list[str]:
+def problems(
+    groups: Mapping[str, list[str]], hostvars: Mapping[str, Any], hosts: list[str], source: bool = True
+) -> list[str]:
     """Everything that is wrong, each as one clause."""
     runners, nodes = groups.get("crossover_runner", []), groups.get("pgedge", [])
     if len(runners) != 1:
@@ -72,11 +76,16 @@ def problems(groups: Mapping[str, list[str]], hostvars: Mapping[str, Any], hosts
     known = known_variables()
     here = unknown(hostvars[runners[0]], known)
     found = [f"unknown variable {near(name, known)}" for name in here]
-    found += read("crossover_source", hostvars[runners[0]], "crossover_source")
+    if source:
+        found += read("crossover_source", lambda: hostvars[runners[0]].get("crossover_source"))
     for node in nodes:
         there = [name for name in unknown(hostvars[node], known) if name not in here]
         found += [f"unknown variable of {node}: {near(name, known)}" for name in there]
-        found += read(f"crossover_node of {node}", hostvars[node], "crossover_node")
+        found += read(f"crossover_node of {node}", lambda node=node: login(node, hostvars[node]))  # type: ignore[misc]
+    try:
+        mesh({node: hostvars[node] for node in nodes})
+    except (AnsibleError, CrossoverError) as exc:
+        found.append(str(exc).rstrip("."))
     return found
 
 
@@ -85,10 +94,10 @@ def unknown(variables: Any, known: set[str]) -> list[str]:
     return sorted(name for name in variables if name.startswith("crossover_") and name not in known)
 
 
-def read(what: str, variables: Any, name: str) -> list[str]:
+def read(what: str, made: Callable[[], Any]) -> list[str]:
     """What is wrong with a login dict, or that it cannot be made out of what it is made of."""
     try:
-        return login_problems(what, variables.get(name))
+        return login_problems(what, made())
     except AnsibleError as exc:
         return [f"{what} cannot be read: {exc}"]
 
@@ -102,9 +111,12 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: Any = None) -> dict[str, Any]:
         """Fail with one sentence when anything is wrong."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        self.validate_argument_spec(argument_spec={})
+        spec = {"source": {"type": "bool", "default": True}}
+        _validation, arguments = self.validate_argument_spec(argument_spec=spec)
         variables = task_vars or {}
-        found = problems(variables["groups"], variables["hostvars"], variables["ansible_play_hosts_all"])
+        found = problems(
+            variables["groups"], variables["hostvars"], variables["ansible_play_hosts_all"], arguments["source"]
+        )
         result["changed"] = False
         result["problems"] = found
         if found:

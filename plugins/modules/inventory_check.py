@@ -11,9 +11,14 @@ short_description: Check inventory, limit and variables before anything is reach
 version_added: "0.1.0"
 description:
   - Checks that the groups C(crossover_runner) and C(pgedge) are there, that C(--limit) leaves out none of their hosts,
-    that C(crossover_source) and every C(crossover_node) are described, and that every variable that begins with
-    C(crossover_) is one that a role knows.
+    that C(crossover_source) and every C(crossover_node) are described, that no two nodes have the same name in Spock, and
+    that every variable that begins with C(crossover_) is one that a role knows.
   - Runs on the controller and reaches no host. Every playbook of the collection begins with it.
+options:
+  source:
+    description: Whether a source has to be described. The playbooks that only install and join nodes need none.
+    type: bool
+    default: true
 attributes:
   check_mode:
     support: full
