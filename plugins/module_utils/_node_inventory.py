@@ -23,6 +23,9 @@ _PLATFORM = {"pgedge_user": "pgedge", "pg_port": 5432, "db_names": ["demo"]}
 def login(host: str, variables: Mapping[str, Any]) -> Any:
     """crossover_node as it is, or a login made of pgedge.platform's variables; None where neither is there."""
     own = variables.get("crossover_node")
+    if isinstance(own, Mapping):
+        # Values, not templates: since ansible-core 2.19 module_defaults resolve what is left in the variables of another host
+        return dict(own.items())
     if own is not None or variables.get("pgedge_password") in (None, ""):
         return own
     known = {name: variables.get(name) or default for name, default in _PLATFORM.items()}
