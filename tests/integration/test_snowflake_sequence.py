@@ -31,9 +31,9 @@ TYPES = """SELECT format('%I.%I', c.relname, a.attname) AS name, format_type(a.a
 
 
 @pytest.fixture
-def nodes(spock_dbs: list[Database]) -> Iterator[list[Database]]:
+def nodes(mesh_dbs: list[Database]) -> Iterator[list[Database]]:
     """Two databases with the extension."""
-    two = spock_dbs[:2]
+    two = mesh_dbs[:2]
     if not two[0].sql("SELECT FROM pg_available_extensions WHERE name = 'snowflake'", superuser=True):
         pytest.skip("the PostgreSQL with Spock that was found has no extension snowflake")
     for database in two:

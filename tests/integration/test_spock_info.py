@@ -26,14 +26,14 @@ SELECT spock.repset_add_table('default', 'public.item');
 
 
 @pytest.fixture
-def mesh(spock_dbs: list[Database]) -> list[Database]:
+def mesh(mesh_dbs: list[Database]) -> list[Database]:
     """Three nodes n1, n2, n3 with two tables, of which one is in no set."""
-    for database in spock_dbs:
+    for database in mesh_dbs:
         database.sql("DROP EXTENSION spock", superuser=True)  # join makes it
-    join(spock_dbs)
-    for database in spock_dbs:
+    join(mesh_dbs)
+    for database in mesh_dbs:
         database.sql(TABLES, superuser=True)
-    return spock_dbs
+    return mesh_dbs
 
 
 def logins(mesh: list[Database]) -> list[dict[str, Any]]:
