@@ -85,8 +85,8 @@ def with_spock() -> dict[str, Any]:
         if asked.returncode == 0 and Path(share, "extension", "spock.control").exists():
             return server(Path(bindir))
     raise Missing(
-        "no PostgreSQL with Spock was found for the nodes: it comes with pgEdge's packages; put its pg_config on the path, "
-        "or name it in CROSSOVER_PG_CONFIG"
+        "no PostgreSQL with Spock was found for the nodes: it comes with pgEdge's packages; put its pg_config on the "
+        "path, or name it in CROSSOVER_PG_CONFIG"
     )
 
 
