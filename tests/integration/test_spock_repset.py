@@ -50,7 +50,9 @@ def test_life(one: Database, run: Modules) -> None:
     assert made["diff"]["before"] == {} and made["diff"]["after"] == found
 
     again = run("spock_repset", one, name="eu", replicate_delete=False, replicate_truncate=True)
-    assert again["queries"] == ["SELECT spock.repset_alter('eu', replicate_delete := false, replicate_truncate := true)"]
+    assert again["queries"] == [
+        "SELECT spock.repset_alter('eu', replicate_delete := false, replicate_truncate := true)"
+    ]
     assert not run("spock_repset", one, name="eu", tables=[], sequences=[])["changed"], "nothing leaves it by itself"
     fewer = run("spock_repset", one, name="eu", tables=["shop.part"], exact=True)
     assert fewer["queries"] == [
@@ -68,7 +70,11 @@ def test_filters_and_columns(one: Database, run: Modules) -> None:
         return [{"name": "shop.Order", "columns": list(columns), "row_filter": text}]
 
     run("spock_repset", one, name="default", tables=order("region = 'EU' and total>0", "id", "region", "total"))
-    for text in ("((region = 'EU'::text) AND (total > 0))", "region='EU' AND\n total > 0", "(region = 'EU' and total > 0)"):
+    for text in (
+        "((region = 'EU'::text) AND (total > 0))",
+        "region='EU' AND\n total > 0",
+        "(region = 'EU' and total > 0)",
+    ):
         same = run("spock_repset", one, name="default", tables=order(text, "region", "id", "total"))
         assert not same["changed"], text
     other = run("spock_repset", one, name="default", tables=order("region = 'US'", "id", "region", "total"))
@@ -93,7 +99,9 @@ def test_a_filter_is_compared_without_a_lock(one: Database, run: Modules) -> Non
     run("spock_repset", one, name="default", tables=[{"name": "shop.Order", "row_filter": "total>0"}])
     with one.connect(superuser=True) as writer, writer.transaction():
         writer.execute(f"INSERT INTO {ORDER} VALUES (1, 'EU', 5)")
-        same = run.raw("spock_repset", one, name="default", tables=[{"name": "shop.Order", "row_filter": "(total > 0)"}])
+        same = run.raw(
+            "spock_repset", one, name="default", tables=[{"name": "shop.Order", "row_filter": "(total > 0)"}]
+        )
         assert not same["failed"] and not same["changed"]
 
 
@@ -163,6 +171,9 @@ def test_what_is_in_a_set_goes_out(mesh_dbs: list[Database], one: Database, run:
     tables = [{"name": "shop.Order", "columns": ["id", "region"], "row_filter": "region = 'EU'"}, "shop.part"]
     run("spock_repset", one, name="eu", tables=tables)
     run("spock_subscription", two, name="sub", provider_dsn=dsn(one), replication_sets=["eu"], wait_timeout=60)
-    one.sql(f"INSERT INTO {ORDER} VALUES (1, 'US', 1, 'x'), (2, 'EU', 1, 'x'); INSERT INTO shop.part VALUES (7, 7)", superuser=True)
+    one.sql(
+        f"INSERT INTO {ORDER} VALUES (1, 'US', 1, 'x'), (2, 'EU', 1, 'x'); INSERT INTO shop.part VALUES (7, 7)",
+        superuser=True,
+    )
     wait_for(lambda: two.sql("SELECT FROM shop.part", superuser=True))
     assert two.sql(f"SELECT * FROM {ORDER}", superuser=True) == [{"id": 2, "region": "EU", "total": None, "note": None}]
