@@ -17,8 +17,8 @@ short_description: What each node is called in Spock, and its subscriptions to t
 version_added: "0.1.0"
 author: The Crossover authors (@crossover)
 description:
-  - The name is the host's C(crossover_node_name); else C(edge) and its C(zone), as the collection C(pgedge.platform) calls
-    it; else the inventory's name, in which everything that Spock does not take is replaced by an underscore.
+  - The name is the host's C(crossover_node_name); else C(edge) and its C(zone), as the collection C(pgedge.platform)
+    calls it; else the inventory's name, in which everything that Spock does not take is replaced by an underscore.
   - The subscription of one node to another is C(sub_n1_n2), by their zones, where both have one, else C(sub_) and both
     names.
 options:
@@ -42,8 +42,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - For each host, in the order of the hosts, a dict with C(name), C(zone), and C(subscriptions), which has the name of
-      the subscription to each other host.
+    - For each host, in the order of the hosts, a dict with C(name), C(zone), and C(subscriptions), which has the name
+      of the subscription to each other host.
   type: dict
 """
 

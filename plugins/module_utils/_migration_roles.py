@@ -8,18 +8,14 @@ What exists is never overwritten: a role that was on the node keeps its attribut
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import re
-import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ._migration_roles_read import Grant, Membership, Role, Roles, Setting, needed
+from ._pg_scram import VERIFIER, matches
 from ._pg_sql import Statement, quote_ident, quote_literal
 
-_VERIFIER = re.compile(r"(SCRAM-SHA-256\$\d+:[^$]+\$[^:]+:.+|md5[0-9a-f]{32})\Z")
 # Settings whose stored value is a list of quoted names (GUC_LIST_QUOTE): each name is a literal of its own.
 _LISTS = (
     "search_path", "temp_tablespaces", "session_preload_libraries", "shared_preload_libraries",
@@ -85,7 +81,7 @@ def _roles(
         given = passwords.get(name) or (source.verifiers or {}).get(name)
         secret = None
         if given and not (stored and matches(stored, name, given)):
-            secret = given if _VERIFIER.match(given) else encrypt(name, given)
+            secret = given if VERIFIER.match(given) else encrypt(name, given)
         if name in made.created:
             password = f" PASSWORD {quote_literal(secret)}" if secret else ""
             made.add(f"CREATE ROLE {quote_ident(name)} WITH {_options(role)}{password}", secret=secret)
@@ -106,26 +102,6 @@ def _options(role: Role) -> str:
     options += [f"CONNECTION LIMIT {role.connections}"] if role.connections != -1 else []
     options += [f"VALID UNTIL {quote_literal(role.valid_until)}"] if role.valid_until else []
     return " ".join(options)
-
-
-def matches(stored: str, role: str, given: str) -> bool:
-    """Whether ``given``, a password or a hash, is what the server stores for this role."""
-    if stored == given:
-        return True
-    if _VERIFIER.match(given):
-        return False
-    if stored.startswith("md5"):
-        digest = hashlib.md5((given + role).encode(), usedforsecurity=False).hexdigest()
-        return hmac.compare_digest(stored, f"md5{digest}")
-    found = re.match(r"SCRAM-SHA-256\$(\d+):([^$]+)\$([^:]+):", stored)
-    if not found:
-        return False
-    # RFC 5802; NFKC is what SASLprep does to passwords that people use
-    salted = hashlib.pbkdf2_hmac(
-        "sha256", unicodedata.normalize("NFKC", given).encode(), base64.b64decode(found[2]), int(found[1])
-    )
-    key = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
-    return hmac.compare_digest(base64.b64decode(found[3]), key)
 
 
 # -- memberships -------------------------------------------------------------------------------------------------------

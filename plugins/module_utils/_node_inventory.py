@@ -24,17 +24,17 @@ def login(host: str, variables: Mapping[str, Any]) -> Any:
     """crossover_node as it is, or a login made of pgedge.platform's variables; None where neither is there."""
     own = variables.get("crossover_node")
     if isinstance(own, Mapping):
-        # Values, not templates: since ansible-core 2.19 module_defaults resolve what is left in the variables of another host
+        # Values, not templates: since ansible-core 2.19 module_defaults resolve those with another host's variables
         return dict(own.items())
     if own is not None or variables.get("pgedge_password") in (None, ""):
         return own
-    known = {name: variables.get(name) or default for name, default in _PLATFORM.items()}
+    known: dict[str, Any] = {name: variables.get(name) or default for name, default in _PLATFORM.items()}
     return {
         "login_host": variables.get("ansible_host") or host,
         "login_port": int(known["pg_port"]),
         "login_user": known["pgedge_user"],
         "login_password": variables["pgedge_password"],
-        "login_db": list(known["db_names"])[0],
+        "login_db": next(iter(known["db_names"])),
     }
 
 

@@ -8,59 +8,13 @@ A password goes to the server as its SCRAM secret (RFC 5803) only, so that no lo
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import os
 import re
-import stringprep
-import unicodedata
 from typing import Any, Iterable, Mapping
 
+from ._pg_scram import VERIFIER, matches, scram_secret
 from ._pg_sql import quote_ident, quote_literal
 
-_SECRET = re.compile(r"SCRAM-SHA-256\$(\d+):([^$]+)\$[^:]+:.+\Z")
-_ITERATIONS = 4096  # PostgreSQL's default
 _FLAGS = {"superuser": "SUPERUSER", "replication": "REPLICATION", "bypassrls": "BYPASSRLS"}
-
-
-def scram_secret(password: str, salt: bytes | None = None, iterations: int = _ITERATIONS) -> str:
-    """What PostgreSQL keeps of a password (RFC 5802, 5803)."""
-    salt = os.urandom(16) if salt is None else salt
-    salted = hashlib.pbkdf2_hmac("sha256", saslprep(password).encode(), salt, iterations)
-    client = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
-    server = hmac.digest(salted, b"Server Key", "sha256")
-    shown = [base64.b64encode(part).decode() for part in (salt, client, server)]
-    return f"SCRAM-SHA-256${iterations}:{shown[0]}${shown[1]}:{shown[2]}"
-
-
-def saslprep(password: str) -> str:
-    """RFC 4013 as PostgreSQL applies it: what it does not allow is used as it is."""
-    mapped = "".join(
-        " " if stringprep.in_table_c12(char) else char for char in password if not stringprep.in_table_b1(char)
-    )
-    found = unicodedata.ucd_3_2_0.normalize("NFKC", mapped)
-    forbidden = (
-        stringprep.in_table_a1, stringprep.in_table_c12, stringprep.in_table_c21_c22, stringprep.in_table_c3,
-        stringprep.in_table_c4, stringprep.in_table_c5, stringprep.in_table_c6, stringprep.in_table_c7,
-        stringprep.in_table_c8, stringprep.in_table_c9,
-    )  # fmt: skip
-    if not found or any(test(char) for char in found for test in forbidden):
-        return password
-    right = [stringprep.in_table_d1(char) for char in found]
-    if any(right) and (any(map(stringprep.in_table_d2, found)) or not (right[0] and right[-1])):
-        return password
-    return found
-
-
-def is_of(secret: str | None, password: str) -> bool:
-    """Whether a stored secret is that password's; the password may be given as a secret itself."""
-    match = _SECRET.match(secret or "")
-    if secret is None or not match:
-        return False
-    if _SECRET.match(password):
-        return secret == password
-    return scram_secret(password, base64.b64decode(match.group(2)), int(match.group(1))) == secret
 
 
 def server_statements(state: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
@@ -85,8 +39,8 @@ def _role(role: Mapping[str, Any], have: Mapping[str, Any] | None) -> list[str]:
         words.append("LOGIN")
     words += [word for flag, word in _FLAGS.items() if role.get(flag) and not have_flags.get(flag)]
     password = role.get("password") or ""
-    if password and not is_of(have_flags.get("secret"), password):
-        secret = password if _SECRET.match(password) else scram_secret(password)
+    if password and not matches(have_flags.get("secret") or "", role["name"], password):
+        secret = password if VERIFIER.match(password) else scram_secret(password)
         words.append(f"PASSWORD {quote_literal(secret)}")
     if have is None:
         return [f"CREATE ROLE {name} {' '.join(words)}"]

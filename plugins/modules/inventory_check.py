@@ -10,9 +10,9 @@ module: inventory_check
 short_description: Check inventory, limit and variables before anything is reached
 version_added: "0.1.0"
 description:
-  - Checks that the groups C(crossover_runner) and C(pgedge) are there, that C(--limit) leaves out none of their hosts,
-    that C(crossover_source) and every C(crossover_node) are described, that no two nodes have the same name in Spock, and
-    that every variable that begins with C(crossover_) is one that a role knows.
+  - Checks that the groups C(crossover_runner) and C(pgedge) are there, that C(--limit) leaves out none of their
+    hosts, that C(crossover_source) and every C(crossover_node) are described, that no two nodes have the same name in
+    Spock, and that every variable that begins with C(crossover_) is one that a role knows.
   - Runs on the controller and reaches no host. Every playbook of the collection begins with it.
 options:
   source:

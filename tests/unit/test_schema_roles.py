@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.crossover.pgedge.plugins.module_utils._migration_roles import matches, plan
+from ansible_collections.crossover.pgedge.plugins.module_utils._migration_roles import plan
 from ansible_collections.crossover.pgedge.plugins.module_utils._migration_roles_read import (
     Grant,
     Membership,
@@ -18,6 +18,7 @@ from ansible_collections.crossover.pgedge.plugins.module_utils._migration_roles_
     Setting,
     needed,
 )
+from ansible_collections.crossover.pgedge.plugins.module_utils._pg_scram import matches
 
 # CREATE ROLE app PASSWORD 'pencil' as PostgreSQL stores it
 SCRAM = (

@@ -48,9 +48,8 @@ def connect(name: str, **options: str) -> Any:
     """From the pooler host, as the modules' login."""
     known = {"host": name, "user": "crossover", "dbname": "shop", "connect_timeout": "5", **options}
     dsn = " ".join(f"{key}={value}" for key, value in known.items())
-    secret = {"PGPASSWORD": password(name)}
-    exported = " ".join(f"{key}='{value}'" for key, value in secret.items())
-    return HOSTS["pooler"].run(f"{exported} psql -XAt -c 'SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()' %s", dsn)
+    psql = "psql -XAt -c 'SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()'"
+    return HOSTS["pooler"].run(f"PGPASSWORD='{password(name)}' {psql} %s", dsn)
 
 
 @pytest.mark.parametrize("name", ["source", *NODES])
@@ -71,9 +70,9 @@ def test_the_pooler_listens_and_starts_by_itself() -> None:
 
 @pytest.mark.parametrize("name", NODES)
 def test_a_node_is_set_for_replication(name: str) -> None:
-    wanted = {"wal_level": "logical", "track_commit_timestamp": "on", "password_encryption": "scram-sha-256", "ssl": "on"}
-    for setting, value in wanted.items():
-        assert query(name, f"SHOW {setting}") == value, setting
+    for setting in ("track_commit_timestamp", "ssl"):
+        assert query(name, f"SHOW {setting}") == "on", setting
+    assert query(name, "SHOW wal_level") == "logical" and query(name, "SHOW password_encryption") == "scram-sha-256"
     assert int(query(name, "SHOW max_replication_slots")) >= 40
     assert query(name, "SELECT count(*) FROM pg_settings WHERE pending_restart") == "0"
     if BUILD:
@@ -102,10 +101,8 @@ def test_the_key_is_the_servers_only(name: str) -> None:
 def test_no_password_is_where_others_read(name: str) -> None:
     host, secrets = HOSTS[name], [password(path.name) for path in (STATE / "passwords").iterdir()]
     assert len(secrets) == 7
-    patterns = "\n".join(secrets)
-    found = host.run(
-        "printf '%%s\\n' %s | grep -rlsIaFf - /etc /opt/pgpass /root /home /tmp /var/lib /var/log /var/tmp /run/systemd", patterns
-    )
+    places = "/etc /opt/pgpass /root /home /tmp /var/lib /var/log /var/tmp /run/systemd"
+    found = host.run(f"printf '%%s\\n' %s | grep -rlsaFf - {places}", "\n".join(secrets))
     for path in found.stdout.splitlines():
         # the contents of a database are its server's: the subscription has the other side's password
         assert host.file(path).mode & 0o077 == 0, path
@@ -117,12 +114,14 @@ def test_no_password_is_where_others_read(name: str) -> None:
         assert {"/etc/pgbouncer/userlist.txt", "/opt/pgpass"} <= set(found.stdout.splitlines())
 
 
+LOG = """SELECT pg_read_file(CASE WHEN current_setting('data_directory') ~ '^/var/lib/pgedge' THEN 'startup.log'
+    ELSE '/var/log/postgresql/postgresql-' || split_part(current_setting('server_version'), '.', 1) || '-main.log' END)"""
+
+
 def test_nodes_restarted_one_at_a_time() -> None:
     spans = []
     for name in NODES:
-        log = query(name, "SELECT pg_read_file(name) FROM (SELECT CASE WHEN current_setting('data_directory') ~ '^/var/lib/pgedge'"
-                          " THEN 'startup.log' ELSE '/var/log/postgresql/postgresql-'"
-                          " || split_part(current_setting('server_version'), '.', 1) || '-main.log' END AS name) AS log")
+        log = query(name, LOG)
         down = re.findall(r"^(\S+ \S+) .*received fast shutdown request$", log, re.MULTILINE)
         ready = re.findall(r"^(\S+ \S+) .*database system is ready to accept connections$", log, re.MULTILINE)
         assert len(down) == 1 and len(ready) == 2, log[:2000]

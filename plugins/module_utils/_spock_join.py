@@ -1,0 +1,273 @@
+# Copyright: (c) 2026, The Crossover authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A new node comes into a live mesh with the rows of one that is in it, the donor (private to the collection).
+
+Of every other node (peer) exactly those changes must come directly that the donor's rows do not hold. So, in order:
+
+1. a slot on each peer, from which the new node will read, and a subscription to it that is off;
+2. a sync event of each peer arrives at the donor: what the donor has of the peer is past where that slot begins;
+3. the donor stops following its peers. What it has of each now stands still: its replication origins say where;
+4. each slot, and the new node's own position, is advanced to just there;
+5. the subscription to the donor, which copies structure and rows, takes its snapshot: all of 4 and nothing after it;
+6. the donor follows its peers again (they have kept its changes). It stood still for the time of making one slot;
+7. when the copy is done: replication sets as on the donor, the subscriptions to the peers on, those of all others made.
+
+Spock's own copy gives the rows the time "epoch" and an origin, so they beat no change and travel no further.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any, Callable, Sequence
+
+from ._errors import CrossoverError
+from ._migration_roles import plan as roles_plan
+from ._migration_roles_read import read as read_roles
+from ._pg_sql import Statement, quote_literal
+from ._spock_join_sets import follow_sets
+from ._spock_mesh import OWN_SCHEMAS, Member, Subscription
+from ._spock_mesh_plan import node_create, sub_create, sub_disable, sub_enable
+
+POLL = 0.25
+_DONE = ("r", "y")
+
+
+class Join:
+    """One new node. Every step looks first whether it is done, so that an interrupted run goes on."""
+
+    def __init__(
+        self, new: Member, donor: Member, others: Sequence[Member], timeout: float, copy_timeout: float
+    ) -> None:
+        self.new, self.donor, self.timeout, self.copy_timeout = new, donor, timeout, copy_timeout
+        self.peers = [other for other in others if other not in (new, donor)]
+        self.done: list[Statement] = []
+
+    def run(self) -> None:
+        """The whole of it."""
+        self._recover()
+        if self._sub(self.new, self.donor) is None:
+            self._check()
+            self._roles()
+            self._nodes()
+            for peer in self.peers:
+                self._stand_by(peer)
+            self._begin_copy()
+        self._finish_copy()
+        self.done += [Statement.of(f"{self.new.name}: {sql}") for sql in follow_sets(self.new, self.donor)]
+        for other in self.peers:
+            self._on(self.new, other)
+        for other in (self.donor, *self.peers):
+            if self._sub(other, self.new) is None:
+                self._run(other, sub_create(other, self.new))
+        self.new.look()
+
+    # -- looking -------------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _sub(member: Member, provider: Member) -> Subscription | None:
+        member.look()
+        return member.have.get(provider.name)
+
+    def _run(self, member: Member, statement: Statement) -> None:
+        member.do(statement.sql)
+        self.done.append(Statement(f"{member.name}: {statement.sql}", f"{member.name}: {statement.shown}"))
+
+    def _on(self, member: Member, provider: Member) -> None:
+        have = self._sub(member, provider)
+        if have is not None and not have.enabled:
+            self._run(member, sub_enable(have.name))
+
+    def _wait(self, what: str, ready: Callable[[], bool], seconds: float, hint: str) -> None:
+        until = time.monotonic() + seconds
+        while not ready():
+            if time.monotonic() > until:
+                raise CrossoverError(
+                    f"{what} within {seconds:g} s",
+                    code="timeout",
+                    server=str(self.new.login),
+                    object=self.new.name,
+                    untouched=f"the other nodes work as before; {self.new.name} is not in the mesh yet",
+                    hint=hint,
+                )
+            time.sleep(POLL)
+
+    # -- before --------------------------------------------------------------------------------------------------------
+
+    def _recover(self) -> None:
+        """A run that was killed may have left the donor standing still, or a copy whose snapshot nobody vouches for."""
+        have = self._sub(self.new, self.donor)
+        if have is not None and have.sync == "i":
+            self._run(self.new, Statement.of(f"SELECT spock.sub_drop({quote_literal(have.name)})"))
+        for peer in self.peers:
+            self._on(self.donor, peer)
+
+    def _check(self) -> None:
+        refused = ""
+        if self.new.tables:
+            refused = f"{self.new.name} has tables already"
+        elif schemas := self._strange_schemas():
+            refused = f"{self.new.name} has schemas that the copy would bring: {', '.join(schemas)}"
+        elif native := [row["subname"] for row in self.donor.do(_NATIVE)]:
+            refused = f"{self.donor.name}, which gives its rows, has native subscriptions: {', '.join(native)}"
+        elif lost := self._without_set():
+            refused = (
+                f"{self.donor.name} has tables in no replication set, which would come empty: {', '.join(lost[:5])}"
+            )
+        if refused:
+            raise CrossoverError(
+                refused,
+                code="cannot_join",
+                server=str(self.new.login),
+                untouched="nothing was changed",
+                hint="empty its database (drop it, run crossover.pgedge.node), finish the migration first, or put the "
+                "tables into a replication set",
+            )
+        for peer in self.peers:
+            self._wait(
+                f"{self.donor.name} did not follow {peer.name}",
+                partial(self._follows, self.donor, peer),
+                self.timeout,
+                f"look at spock.sub_show_status() on {self.donor.name}, then run this again",
+            )
+
+    def _follows(self, member: Member, provider: Member) -> bool:
+        have = self._sub(member, provider)
+        return have is not None and have.status == "replicating"
+
+    def _strange_schemas(self) -> list[str]:
+        donors = {row["nspname"] for row in self.donor.do(_SCHEMAS, [list(OWN_SCHEMAS[:3])])}
+        return sorted(donors & {row["nspname"] for row in self.new.do(_SCHEMAS, [list(OWN_SCHEMAS[:3])])})
+
+    def _without_set(self) -> list[str]:
+        return [row["name"] for row in self.donor.do(_LOST, [[*OWN_SCHEMAS]])]
+
+    def _roles(self) -> None:
+        """Structure names its owners: they must be there."""
+        plan = roles_plan(read_roles(self.donor.conn), read_roles(self.new.conn))
+        for statement in plan.statements:
+            self._run(self.new, statement)
+
+    def _nodes(self) -> None:
+        if not self.new.node:
+            self._run(self.new, node_create(self.new))
+
+    # -- standing still, and the copy ----------------------------------------------------------------------------------
+
+    def _stand_by(self, peer: Member) -> None:
+        """Steps 1 and 2."""
+        if self._sub(self.new, peer) is None:
+            self._run(self.new, sub_create(self.new, peer, enabled=False))
+        have = self._sub(self.new, peer)
+        assert have is not None
+        if not peer.do("SELECT FROM pg_replication_slots WHERE slot_name = %s", [have.slot]).fetchone():
+            slot = (
+                f"SELECT lsn::text FROM pg_create_logical_replication_slot({quote_literal(have.slot)}, 'spock_output')"
+            )
+            peer.do("SELECT set_config('statement_timeout', %s, false)", [f"{self.timeout:.0f}s"])
+            self._run(peer, Statement.of(slot))
+            peer.do("SELECT set_config('statement_timeout', '0', false)")
+        arrive(peer, self.donor, self.timeout)
+
+    def _begin_copy(self) -> None:
+        """Steps 3 to 6. Whatever happens, the donor follows its peers again."""
+        try:
+            for peer in self.peers:
+                self._run(self.donor, sub_disable(self._following(peer).name))
+            for peer in self.peers:
+                self._advance(peer)
+            self._run(self.new, sub_create(self.new, self.donor, data=True))
+            try:
+                self._wait(
+                    f"{self.new.name} did not take a snapshot of {self.donor.name}",
+                    self._snapshot_taken,
+                    self.timeout,
+                    f"see whether a long transaction is open on {self.donor.name}, and what the log of "
+                    f"{self.new.name} says; then run this again",
+                )  # fmt: skip
+            except CrossoverError:
+                self.new.do(f"SELECT spock.sub_drop({quote_literal(self.new.subscriptions[self.donor.name])})")
+                raise
+        finally:
+            for peer in self.peers:
+                self._on(self.donor, peer)
+
+    def _following(self, peer: Member) -> Subscription:
+        have = self._sub(self.donor, peer)
+        assert have is not None
+        return have
+
+    def _advance(self, peer: Member) -> None:
+        """The slot is free once the donor's worker is gone; then its origin says up to where it has applied."""
+        following, mine = self._following(peer), self._sub(self.new, peer)
+        assert mine is not None
+        self._wait(
+            f"{self.donor.name} did not let go of {peer.name}",
+            lambda: peer.do(_READING, [following.slot]).fetchone() is None,
+            self.timeout,
+            f"look at pg_replication_slots on {peer.name}, then run this again",
+        )  # fmt: skip
+        at = self.donor.do("SELECT pg_replication_origin_progress(%s, true)::text AS lsn", [following.slot]).fetchone()[
+            "lsn"
+        ]
+        here = [quote_literal(mine.slot), quote_literal(at)]
+        self._run(peer, Statement.of(f"SELECT pg_replication_slot_advance({here[0]}, {here[1]})"))
+        self._run(self.new, Statement.of(f"SELECT pg_replication_origin_advance({here[0]}, {here[1]})"))
+
+    def _snapshot_taken(self) -> bool:
+        have = self._sub(self.new, self.donor)
+        return have is not None and have.sync not in ("i", "")
+
+    def _finish_copy(self) -> None:
+        """Wait for the rows. A copy that has failed never goes on: Spock asks to set it up again."""
+        down, looked = 0.0, time.monotonic()
+
+        def ready() -> bool:
+            nonlocal down, looked
+            have, now = self._sub(self.new, self.donor), time.monotonic()
+            if have is None:
+                return False
+            down = down + now - looked if have.status == "down" else 0.0
+            looked = now
+            if down > 15:
+                raise CrossoverError(
+                    f"the copy from {self.donor.name} to {self.new.name} has failed (at step {have.sync})",
+                    code="copy_failed",
+                    server=str(self.new.login),
+                    untouched="the other nodes work as before",
+                    hint=f"the log of {self.new.name} says why; then remove it (crossover_mesh_remove), empty its "
+                    "database, and run this again",
+                )
+            return have.sync in _DONE and have.status == "replicating"
+
+        self._wait(
+            f"{self.new.name} has not copied everything from {self.donor.name}", ready, self.copy_timeout,
+            "it goes on; run this again to wait on, or raise crossover_mesh_copy_timeout",
+        )  # fmt: skip
+
+
+_READING = "SELECT FROM pg_replication_slots WHERE slot_name = %s AND active"
+_NATIVE = """SELECT subname FROM pg_subscription
+             WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+_SCHEMAS = """SELECT nspname FROM pg_namespace
+              WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public') AND nspname <> ALL (%s)"""
+_LOST = """SELECT DISTINCT nspname || '.' || relname AS name FROM spock.tables
+           WHERE set_name IS NULL AND nspname <> ALL (%s) ORDER BY 1"""
+
+
+def arrive(provider: Member, subscriber: Member, seconds: float) -> None:
+    """Everything that was written on the one until now is on the other."""
+    event = provider.do("SELECT spock.sync_event()::text AS lsn").fetchone()["lsn"]
+    call = (
+        f"CALL spock.wait_for_sync_event(NULL, {quote_literal(provider.name)}, {quote_literal(event)}, {int(seconds)})"
+    )
+    row: Any = subscriber.do(call).fetchone()
+    if row is not None and row.get("result") is False:
+        raise CrossoverError(
+            f"what was written on {provider.name} did not arrive on {subscriber.name} within {seconds:g} s",
+            code="timeout",
+            server=str(subscriber.login),
+            untouched="nothing of it was undone",
+            hint=f"look at spock.sub_show_status() on {subscriber.name}, then run this again",
+        )

@@ -1,0 +1,168 @@
+# Copyright: (c) 2026, The Crossover authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The order of events in which nodes become a mesh (private to the collection)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Mapping, Sequence
+
+from ._errors import CrossoverError
+from ._node_inventory import subscription_name
+from ._pg_connect import Login
+from ._pg_sql import Statement
+from ._spock_join import POLL, Join
+from ._spock_leave import Leave
+from ._spock_mesh import Member, collisions, problems
+from ._spock_mesh_plan import make, node_create, sub_create, sub_enable
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The module's options."""
+
+    nodes: Sequence[Mapping[str, Any]]
+    remove: Sequence[str] = ()
+    data: str = "auto"
+    exception_behaviour: str = "sub_disable"
+    timeout: float = 60.0
+    copy_timeout: float = 86400.0
+    passwords_in_dsn: bool = True
+
+
+@dataclass
+class MeshRun:
+    """One run: remove, then create, subscribe, and bring in who is new."""
+
+    w: Wanted
+    check: bool = False
+    done: list[Statement] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    joined: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        names = [str(entry["name"]) for entry in self.w.nodes]
+        self.all = [self._member(entry, names) for entry in self.w.nodes]
+        self.members = [member for member in self.all if member.name not in self.w.remove]
+
+    def _member(self, entry: Mapping[str, Any], names: Sequence[str]) -> Member:
+        name = str(entry["name"])
+        login = Login.of(entry["login"], name)
+        peer = Login.of(entry.get("peer") or entry["login"], name)
+        given = entry.get("subscriptions") or {}
+        links = {other: str(given.get(other) or subscription_name(name, other)) for other in names if other != name}
+        return Member(name, login, peer if self.w.passwords_in_dsn else peer.at(password=""), links)
+
+    def look(self) -> dict[str, Any]:
+        """Every node's subscriptions, as the user sees them."""
+        for member in self.all:
+            if member.conn is None:
+                member.open()
+            elif not member.dead:
+                member.look()
+        return {m.name: {p: s.status for p, s in sorted(m.have.items())} for m in self.all if not m.dead}
+
+    def close(self) -> None:
+        """End every session."""
+        for member in self.all:
+            if member.conn is not None:
+                member.conn.close()
+
+    def run(self) -> None:
+        """Guards first; then nothing stops half-way for a node that is dead."""
+        if all(member.dead for member in self.members):
+            raise CrossoverError(
+                "none of the nodes answers: " + "; ".join(f"{m.name}: {m.unreachable}" for m in self.members),
+                code="unreachable",
+                untouched="nothing was changed",
+            )
+        self._guard(problems(self.members, self.w.exception_behaviour))
+        self._remove()
+        for member in self.members:
+            member.subscriptions = {k: v for k, v in member.subscriptions.items() if k not in self.w.remove}
+        plan = make(self.members, self.w.data)
+        self.left_out = plan.left_out
+        if self.check:
+            self.done += plan.shown()
+            self.joined = [new.name for new, _donor in plan.join]
+            return
+        coming = [new for new, _donor in plan.join]
+        for member in plan.create:
+            if member not in coming:
+                self._do(member, node_create(member))
+        for member in self.members:
+            if not member.dead:
+                member.look()
+        self._guard(collisions(self.members), "The nodes were given their names, and nothing else was changed")
+        for member, provider in plan.subscribe:
+            self._do(member, sub_create(member, provider))
+        for member, provider in plan.enable:
+            self._do(member, sub_enable(member.have[provider.name].name))
+        for new, donor in plan.join:
+            alive = [m for m in self.members if not m.dead and (m not in coming or m.name in self.joined)]
+            join = Join(new, donor, alive, self.w.timeout, self.w.copy_timeout)
+            try:
+                join.run()
+            finally:
+                self.done += join.done
+            self.joined.append(new.name)
+        self._settle()
+
+    def _guard(self, found: Sequence[str], state: str = "nothing was changed") -> None:
+        if found:
+            raise CrossoverError(
+                "; ".join(found),
+                code="mesh_refused",
+                untouched=state,
+                hint="mend this, then run crossover.pgedge.mesh again",
+                data={"problems": list(found)},
+            )
+
+    def _remove(self) -> None:
+        by_name = {member.name: member for member in self.all}
+        for name in self.w.remove:
+            leave = Leave(name, by_name.get(name), self.members, self.w.timeout, self.check)
+            try:
+                leave.run()
+            finally:
+                self.done += leave.done
+            self.warnings += leave.warnings
+            self.removed += [name] if leave.done else []
+            for dead in [member for member in self.members if member.dead]:
+                self.left_out.append(f"{dead.name} does not answer, so {name} was not removed there")
+        for member in self.members:
+            if not member.dead and not self.check:
+                member.look()
+
+    def _do(self, member: Member, statement: Statement) -> None:
+        member.do(statement.sql)
+        self.done.append(Statement(f"{member.name}: {statement.sql}", f"{member.name}: {statement.shown}"))
+
+    def _settle(self) -> None:
+        """Every subscription between nodes that answer must replicate; else say which one does not."""
+        until = time.monotonic() + self.w.timeout
+        alive = [member for member in self.members if not member.dead]
+        while True:
+            waiting = []
+            for member in alive:
+                member.look()
+                for other in alive:
+                    if other is not member:
+                        have = member.have.get(other.name)
+                        if have is None or have.status != "replicating":
+                            waiting.append(f"{member.name} to {other.name}: {have.status if have else 'missing'}")
+            if not waiting:
+                return
+            if time.monotonic() > until:
+                raise CrossoverError(
+                    f"not every subscription replicates after {self.w.timeout:g} s ({', '.join(waiting)})",
+                    code="mesh_unhealthy",
+                    untouched="what was made stays",
+                    hint="the log of the node that is named first says why, and spock.exception_log there; then "
+                    "run this again",
+                )
+            time.sleep(POLL)

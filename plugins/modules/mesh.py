@@ -1,0 +1,165 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The Crossover authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: mesh
+short_description: Make nodes a full mesh of Spock, add one to it, remove one from it
+version_added: "0.1.0"
+description:
+  - Every node subscribes to every other one and forwards nothing that came from elsewhere.
+  - A node without tables comes to a mesh that has some with a copy of one node's rows, while the application writes.
+    For the time of making one slot that node stands still; no change is lost and none arrives twice.
+  - A node that does not answer keeps nobody else from being joined. It is told in RV(left_out).
+options:
+  nodes:
+    description:
+      - The nodes that are to be the mesh. Each has C(name), what Spock calls it; C(login), a dict of login options,
+        how it is reached from here; C(peer), the same as the other nodes reach it (C(login) by default); and
+        C(subscriptions), a dict with the name of its subscription to each other node, by their names (C(sub_) and
+        both names by default).
+    type: list
+    elements: dict
+    required: true
+  remove:
+    description:
+      - Names of nodes that are not to be in it any more. One that is also in O(nodes) and answers is waited for until
+        all that was written there has arrived elsewhere. One that is dead is forgotten, and its slots are dropped.
+    type: list
+    elements: str
+    default: []
+  data:
+    description:
+      - V(auto) copies rows to a new node whose database is empty. V(same) takes it that all nodes have the same rows
+        and nothing is being written, and copies none.
+    type: str
+    default: auto
+    choices: [auto, same]
+  exception_behaviour:
+    description:
+      - What C(spock.exception_behaviour) must be on every node. Only V(sub_disable) loses no transaction. Empty means
+        that it is not looked at.
+    type: str
+    default: sub_disable
+  timeout:
+    description: How long each step may take, in seconds, but for the copy.
+    type: int
+    default: 60
+  copy_timeout:
+    description: How long the copy of a node's rows may take, in seconds.
+    type: int
+    default: 86400
+  passwords_in_dsn:
+    description:
+      - Write passwords into Spock's catalogue. Without them the servers need a C(.pgpass) or another way of logging in.
+    type: bool
+    default: true
+attributes:
+  check_mode:
+    support: full
+    description: Nothing is changed. RV(queries) has what would run first of each part.
+  diff_mode:
+    support: full
+    description: Shows every node's subscriptions.
+  idempotent:
+    support: full
+    description: A mesh that is whole is left alone.
+author:
+  - The Crossover authors (@crossover)
+"""
+
+EXAMPLES = r"""
+- name: Make a mesh of two nodes
+  crossover.pgedge.mesh:
+    nodes:
+      - name: n1
+        login: {login_host: n1.example.com, login_user: crossover, login_password: "{{ password }}", login_db: shop}
+      - name: n2
+        login: {login_host: n2.example.com, login_user: crossover, login_password: "{{ password }}", login_db: shop}
+"""
+
+RETURN = r"""
+left_out:
+  description: What could not be done, each as one clause.
+  type: list
+  elements: str
+  returned: success
+  sample: []
+joined:
+  description: Nodes that came in with a copy of another one's rows.
+  type: list
+  elements: str
+  returned: success
+  sample: [n3]
+removed:
+  description: Nodes that were removed.
+  type: list
+  elements: str
+  returned: success
+  sample: []
+nodes:
+  description: For each node that answers, its subscriptions, by the node that they follow, with their status.
+  type: dict
+  returned: success
+  sample: {n1: {n2: replicating}, n2: {n1: replicating}}
+queries:
+  description: The statements, each after the node that it runs on. Passwords are hidden.
+  type: list
+  elements: str
+  returned: success
+  sample: ["n1: SELECT spock.sub_enable('sub_n1_n2', true)"]
+"""
+
+from typing import Any
+
+from ..module_utils._ansible import Outcome, Runner, run_module
+from ..module_utils._spock_mesh_run import MeshRun, Wanted
+
+
+def work(runner: Runner) -> Outcome:
+    """Look at all nodes, plan, do."""
+    params = runner.params
+    run = MeshRun(
+        Wanted(
+            nodes=params["nodes"],
+            remove=params["remove"],
+            data=params["data"],
+            exception_behaviour=params["exception_behaviour"],
+            timeout=params["timeout"],
+            copy_timeout=params["copy_timeout"],
+            passwords_in_dsn=params["passwords_in_dsn"],
+        ),
+        runner.check,
+    )
+    try:
+        before = run.look()
+        run.run()
+        after = before if runner.check else run.look()
+    finally:
+        run.close()
+    result: dict[str, Any] = {"left_out": run.left_out, "joined": run.joined, "removed": run.removed, "nodes": after}
+    return Outcome(bool(run.done), None, run.done, before, after, result, run.warnings)
+
+
+def main() -> None:
+    """Entry point."""
+    run_module(
+        {
+            "nodes": {"type": "list", "elements": "dict", "required": True},
+            "remove": {"type": "list", "elements": "str", "default": []},
+            "data": {"type": "str", "default": "auto", "choices": ["auto", "same"]},
+            "exception_behaviour": {"type": "str", "default": "sub_disable"},
+            "timeout": {"type": "int", "default": 60},
+            "copy_timeout": {"type": "int", "default": 86400},
+            "passwords_in_dsn": {"type": "bool", "default": True, "no_log": False},
+        },
+        work,
+        login=False,
+    )
+
+
+if __name__ == "__main__":
+    main()
