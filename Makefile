@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Nothing here needs root. Everything that is made is in build/.
+# Nothing here but test-hosts needs root. Everything that is made is in build/.
 # PYTHON=python3.12 chooses the Python; ARGS='-k slot -x' goes to the tool of a single gate.
 
 SHELL := /bin/bash
@@ -15,7 +15,7 @@ N ?= 20
 SIZE ?= 5GB
 JOBS ?=
 
-GATES := unit integration test-mesh molecule sanity lint docs-lint changelog-lint galaxy
+GATES := unit integration test-mesh molecule test-hosts sanity lint docs-lint changelog-lint galaxy
 BOOT := $(or $(shell command -v $(or $(PYTHON),python3)),python3)
 run = build/venv/bin/python tests/gates/run.py
 
@@ -33,7 +33,7 @@ tools: ## the same, and what the gates need
 test: tools ## all gates, a table, and the count
 	@$(run) test
 
-ci: tools ## all gates, then the demo
+ci: tools ## all gates, test-hosts as well, then the demo
 	@$(run) ci
 
 unit: tools ## pytest tests/unit
@@ -47,6 +47,9 @@ test-mesh: tools ## the tests on real Spock, of CROSSOVER_PG_CONFIG, the path or
 
 molecule: tools ## the scenario default, with its idempotence and testinfra checks
 	@$(run) molecule $(ARGS)
+
+test-hosts: tools ## the scenario hosts: five real hosts, as systemd containers; needs root and Debian
+	@$(run) test-hosts $(ARGS)
 
 sanity: tools ## ansible-test sanity, nothing ignored
 	@$(run) sanity $(ARGS)
@@ -79,4 +82,4 @@ bench-copy: venv ## SIZE=5GB copied by us and by three others: build/bench/copy.
 	@. build/env.sh; SIZE=$(SIZE) JOBS=$(JOBS) demo/bench-copy
 
 clean: ## remove what the gates made; the venv, the demo and its report stay
-	@rm -rf build/tree build/logs build/home build/galaxy build/.pytest_cache
+	@rm -rf build/tree build/logs build/home build/galaxy build/hosts build/.pytest_cache

@@ -96,6 +96,19 @@ class Runner:
                 pass  # the server may be gone already; nothing is lost by that
 
 
+class _Module(AnsibleModule):
+    """Passwords that arrive inside free-form dicts are not marked by the argument spec, and must not be logged."""
+
+    def _log_invocation(self) -> None:
+        """AnsibleModule sends its arguments to syslog before it can be told what is secret in them."""
+        given = self.params
+        self.params = _masked(given)
+        try:
+            super()._log_invocation()
+        finally:
+            self.params = given
+
+
 def run_module(
     spec: Mapping[str, Any],
     work: Callable[[Runner], Outcome],
@@ -105,7 +118,7 @@ def run_module(
 ) -> None:
     """Build the module, do the work, leave through exit_json or fail_json: the one boundary for errors."""
     options.setdefault("supports_check_mode", True)
-    module = AnsibleModule(argument_spec={**(login_spec() if login else {}), **spec}, **options)
+    module = _Module(argument_spec={**(login_spec() if login else {}), **spec}, **options)
     _hide_secrets(module)
     runner = Runner(module)
     try:
@@ -155,9 +168,22 @@ def _leave(module: AnsibleModule, outcome: Outcome) -> None:
 
 
 def _hide_secrets(module: AnsibleModule) -> None:
-    """Passwords that arrive inside free-form dicts are not marked by the argument spec: mark them here."""
+    """Nor may they be in what the module returns."""
     for secret in _secrets(module.params):
         module.no_log_values.add(secret)
+
+
+def _is_secret(key: str) -> bool:
+    return key.lower().endswith(("password", "passwd", "passphrase", "token"))
+
+
+def _masked(value: Any, key: str = "") -> Any:
+    """The same without secrets. By what they are called: what they look like, str() of a dict changes."""
+    if isinstance(value, Mapping):
+        return {name: _masked(inner, str(name)) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_masked(inner, key) for inner in value]
+    return "********" if value and value is not True and _is_secret(key) else value
 
 
 def _secrets(value: Any, key: str = "") -> Iterable[str]:
@@ -167,5 +193,5 @@ def _secrets(value: Any, key: str = "") -> Iterable[str]:
     elif isinstance(value, (list, tuple)):
         for inner in value:
             yield from _secrets(inner, key)
-    elif value and key.lower().endswith(("password", "passwd", "passphrase", "token")) and value is not True:
+    elif value and value is not True and _is_secret(key):
         yield str(value)  # also one that YAML took for a number

@@ -66,7 +66,8 @@ def error_counts(conn: Any, oid: int) -> dict[str, int]:
 # to_jsonb reads columns that only some versions have (failover: 17, conflicting: 16, two_phase: 14).
 # A walsender that has caught up is 'streaming'; when its reader has confirmed all that was sent, replay_lag is empty a
 # moment later, and that is no lag. While it has not, replay_lag stays what it was at the last answer, however long ago
-# that came (reply_time, by the reader's clock): a network that swallows packets would look like no lag at all. A slot that nobody reads shows since when from PostgreSQL 17 on.
+# that came (reply_time, by the reader's clock): a network that swallows packets would look like no lag at all. A slot
+# that nobody reads shows since when from PostgreSQL 17 on.
 _SLOT = """
 SELECT to_jsonb(s) AS found, pg_wal_lsn_diff(now.lsn, s.confirmed_flush_lsn)::int8 AS lag_bytes,
        pg_wal_lsn_diff(now.lsn, s.restart_lsn)::int8 AS retained_bytes,

@@ -114,7 +114,7 @@ def test_how_far_behind_and_how_much_room(linked, run_module, source_cluster):
 
 def test_a_reader_that_is_silent_falls_behind(linked, run_module):
     """Its connection is up and its last answer was prompt: as when a network swallows what is sent (stopped here)."""
-    source, node, name = linked
+    source, node, _name = linked
     source.sql("INSERT INTO u VALUES (1)")
     sub = one(run_module("replication_info", {**node.login, "source": source.login}), "subscriptions")
     os.kill(sub["worker_pid"], signal.SIGSTOP)
