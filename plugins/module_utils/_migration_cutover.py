@@ -150,7 +150,7 @@ class Switch:
         self.copy.again()
         if m.opposites:
             with step("opposite_slot_warm") as detail:
-                detail.update(self._advance())
+                detail.update(advance_slots(self.at.conn[m.opposites[0].publisher], m.opposites))
         with step("quiet"):
             self._quiet(seen)
 
@@ -193,7 +193,7 @@ class Switch:
             detail.update(self.carry.last_pass())
         if m.opposites:
             with step("opposite_slot") as detail:
-                detail.update(self._advance())
+                detail.update(advance_slots(self.at.conn[m.opposites[0].publisher], m.opposites))
         if self.stamp is not None:
             with step("clock") as detail:
                 self.at.lease[SOURCE].execute("SELECT")  # its silence is counted from here
@@ -252,10 +252,9 @@ class Switch:
         if not m.further:
             lift(NODE)
             return
-        _done, failed = together({place: partial(lift, place) for place in m.places(NODE)}, _LIFT)
-        if NODE in failed:
-            raise failed[NODE]
-        for place, exc in failed.items():
+        for place, exc in together({place: partial(lift, place) for place in m.places(NODE)}, _LIFT)[1].items():
+            if place == NODE:
+                raise exc
             self.turn.warn(place, exc)
 
     def _set_fence(self, conns: Mapping[str, Any], enabled: bool, place: str) -> None:
@@ -335,9 +334,6 @@ class Switch:
         barrier = Barrier.take(self.at.conn[publisher], self.m.side(publisher))
         feeds = [barrier_feed(self.m, feed, self.at.conn[feed.subscriber]) for feed in self.m.feeds]
         return barrier.wait(self.at.conn[publisher], feeds, timeout)
-
-    def _advance(self) -> dict[str, Any]:
-        return advance_slots(self.at.conn[self.m.opposites[0].publisher], self.m.opposites)
 
     def _left(self, raising: bool = True) -> float:
         left = self._deadline - time.monotonic()

@@ -75,7 +75,7 @@ class Migration:
     copies: Wish = field(default_factory=Wish)  # what is copied at the fence
     tables: dict[str, list[Table]] = field(default_factory=dict)  # by place
     further: Sequence[FurtherNode] = ()
-    choice: Choice = Choice()  # how the nodes share the sequences
+    choice: Choice = field(default_factory=Choice)  # how the nodes share the sequences
 
     def __post_init__(self) -> None:
         self.logins = {**self.logins, **{node.name: node.login for node in self.further}}
