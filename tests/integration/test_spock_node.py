@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from support.cluster import Cluster
 from support.database import Database
-from support.mesh import ON_SPOCK
+from support.mesh import DDL, ON_SPOCK
 from support.spock import Modules, dsn, prepare
 
 LOCAL = "SELECT node_name AS name FROM spock.local_node JOIN spock.node USING (node_id)"
+QUEUED = "SELECT message::text AS m FROM spock.queue"
 MODULES: dict[str, dict[str, Any]] = {
     "spock_node": {"name": "n1"},
     "spock_repset": {"name": "default"},
@@ -143,6 +144,21 @@ def test_a_number_that_an_origin_has(one: Database, run: Modules) -> None:
     finally:
         one.sql("SELECT pg_replication_origin_drop(%s)", [origin], superuser=True)
     assert not run("spock_node", one, name=name)["changed"]
+
+
+@on_spock
+def test_a_session_that_is_local(one: Database, run: Modules) -> None:
+    from ansible_collections.crossover.pgedge.plugins.module_utils._spock_session import local_only
+
+    run("spock_node", one, name="n1", dsn=dsn(one))
+    for name in DDL:
+        one.sql(f"ALTER DATABASE {one.name} SET {name} = on", superuser=True)
+    with one.connect(superuser=True) as conn:
+        local_only(conn)
+        conn.execute("CREATE TABLE stays (id int PRIMARY KEY)")
+    assert one.sql(QUEUED, superuser=True) == []
+    one.sql("CREATE TABLE travels (id int PRIMARY KEY)", superuser=True)
+    assert any("travels" in row["m"] for row in one.sql(QUEUED, superuser=True)), "else this test could not fail"
 
 
 @on_spock
