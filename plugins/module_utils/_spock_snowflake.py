@@ -225,7 +225,7 @@ def refuse(draws: Iterable[Draw], rewrite: bool, login: Login) -> None:
             object=stuck[0].name,
             server=str(login),
             untouched="nothing was changed",
-            hint="change that first, or leave them out by sequences, tables or exclude_tables; a step and an offset for "
+            hint="change that first, or leave them out (sequences, tables, exclude_tables); a step and an offset for "
             "each node (crossover.pgedge.sequence_sync) keep ids apart too",
         )
     heavy = [] if rewrite else [draw for draw in left if draw.rewrites]
@@ -266,9 +266,7 @@ def number(wanted: int | None, there: Number, taken: Iterable[int], login: Login
             problem = f"snowflake.node is {there.now} by the server's {there.source}, which goes before ALTER SYSTEM"
             hint = "take it away there, or name that number"
     if problem:
-        raise CrossoverError(
-            problem, code="bad_number", server=str(login), untouched="nothing was changed", hint=hint
-        )
+        raise CrossoverError(problem, code="bad_number", server=str(login), untouched="nothing was changed", hint=hint)
     if effective == there.now:
         return []
     return [Statement.of(f"ALTER SYSTEM SET snowflake.node = {wanted}"), Statement.of("SELECT pg_reload_conf()")]

@@ -93,8 +93,8 @@ subscriptions:
     - Its subscriptions, each with status, provider, slot, sets, the tables that are still copied, bytes of WAL behind
       (RV(ignore:lag_bytes); null where not known) and conflicts.
     - Bytes are as of when the provider was last heard of. M(crossover.pgedge.mesh_wait) asks the provider.
-    - RV(ignore:lag_seconds) is Spock's own figure. In Spock 5 it is how long ago the last transaction was committed, and
-      grows while nothing is written. In Spock 6 it is how long the last transaction took to arrive, and stands still
+    - RV(ignore:lag_seconds) is Spock's own figure. In Spock 5 it is how long ago the last transaction was committed,
+      and grows while nothing is written. In Spock 6 it is how long the last transaction took to arrive, and stands still
       while nothing arrives. So neither says by itself that a node is behind.
   type: dict
   returned: if installed
