@@ -98,6 +98,7 @@ def unlike(drift: Drift, source: Catalogue, node: Catalogue, late: bool) -> list
             wanted.append("columns")
         if name.startswith(("view ", "materialized view ")):  # deparsed differently before PostgreSQL 16
             wanted = [part for part in wanted if part != "definition"]
+        wanted = [part for part in wanted if part != OWN]
         differing = [part for part in wanted if parts.get(part) != there.get(part)]
         if differing:
             found.append(f"{name} differs in its {' and '.join(differing)}")

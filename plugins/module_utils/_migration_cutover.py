@@ -44,7 +44,7 @@ from ._migration_links import (
 from ._migration_mesh_ready import away, check_landing, check_mesh, has_spock
 from ._migration_rescue import Rescue, agree
 from ._migration_route import UNREACHABLE
-from ._migration_sequences import Carry
+from ._migration_sequences_carry import carry_of
 from ._migration_sides import Link, Migration
 from ._migration_watchdog import Watchdog
 from ._pg_catalog import table_oids
@@ -221,7 +221,7 @@ class Switch:
                     self.made += [link] if made["made"] else []
                 detail.update(slots=[link.slot for link in m.opposites], made=len(self.made))
         with step("sequences_first") as detail:
-            self.carry = Carries(m, self.conn)
+            self.carry = carry_of(m, self.conn)
             detail.update(self.carry.first_pass())
         with step("catch_up") as detail:
             if self.hops:  # forward, too: nothing was written there yet, and the mesh may have broken unnoticed
@@ -497,26 +497,3 @@ class Switch:
                 conn.close()
             conns.clear()
         self.copy.close()
-
-
-class Carries:
-    """The sequences from every server of the old side to every one of the new."""
-
-    def __init__(self, migration: Migration, conn: Mapping[str, Any]) -> None:
-        self.parts = [
-            Carry(conn[old], conn[new], migration.scope, migration.limits.sequence_gap)
-            for old in migration.places(migration.old)
-            for new in migration.places(migration.new)
-        ]
-
-    def first_pass(self) -> dict[str, Any]:
-        """Before anything is held."""
-        return self._sum([part.first_pass() for part in self.parts])
-
-    def last_pass(self) -> dict[str, Any]:
-        """Behind the fence."""
-        return self._sum([part.last_pass() for part in self.parts])
-
-    @staticmethod
-    def _sum(found: list[dict[str, Any]]) -> dict[str, Any]:
-        return {**found[0], "moved": sum(one["moved"] for one in found)}
