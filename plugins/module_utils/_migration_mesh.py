@@ -94,7 +94,7 @@ def _mesh_problems(conn: Any, peers: Sequence[str]) -> tuple[list[str], bool]:
 
 # -- node ids ----------------------------------------------------------------------------------------------------------
 
-_SAME = """
+SAME_IDS = """
 SELECT n.node_name AS node, n.node_id AS id, o.roname AS origin
 FROM spock.node n JOIN pg_replication_origin o ON o.roident = n.node_id ORDER BY 1
 """
@@ -102,7 +102,7 @@ FROM spock.node n JOIN pg_replication_origin o ON o.roident = n.node_id ORDER BY
 
 def refuse_same_ids(conn: Any, login: Login) -> None:
     """A node's id must not be the number of a replication origin on any node."""
-    for row in conn.execute(_SAME):
+    for row in conn.execute(SAME_IDS):
         raise CrossoverError(
             f"Spock's id of node {row['node']}, {row['id']}, is also the number of the replication origin "
             f"{row['origin']}: after a crash changes could be missing",
