@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ._errors import CrossoverError
-from ._migration_catalogue_read import Catalogue, read
+from ._migration_catalogue_read import OWN, Catalogue, read
 from ._migration_control import read as read_control
 from ._migration_gates import BEFORE, Decision, Known
 from ._migration_ledger import Ledger

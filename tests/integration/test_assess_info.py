@@ -543,7 +543,7 @@ MESH = """
                                total_owner int REFERENCES shop.account);
     CREATE TABLE shop.item (id bigserial PRIMARY KEY, account int REFERENCES shop.account);
     CREATE SEQUENCE shop.loose;
-    CREATE SEQUENCE shop.tiny AS smallint MAXVALUE 1;
+    CREATE SEQUENCE shop.tiny AS smallint MAXVALUE 2;
     CREATE FUNCTION shop.tell() RETURNS void LANGUAGE sql AS $$ SELECT pg_notify('shop', 'x') $$;
     INSERT INTO shop.account DEFAULT VALUES;
     UPDATE shop.account SET balance = 1;
