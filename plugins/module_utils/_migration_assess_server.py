@@ -115,7 +115,7 @@ def read_server(conn: Any, side: str, label: str = "") -> Server:
 
 def _spock(conn: Any) -> dict[str, Any]:
     """How Spock stands in this database."""
-    if not conn.execute("SELECT FROM pg_extension WHERE extname = 'spock'").fetchone():
+    if conn.execute("SELECT FROM pg_extension WHERE extname = 'spock'").fetchone() is None:  # {} is a row
         return {}
     ids = tuple((row["node"], int(row["id"]), row["origin"]) for row in conn.execute(SAME_IDS))
     return {"spock_node": spock_node(conn), "same_ids": ids}

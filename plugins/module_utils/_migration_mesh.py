@@ -57,7 +57,7 @@ def spock_node(conn: Any) -> str | None:
 
 def alone(conn: Any) -> bool:
     """Whether nothing is replicated to this node through a mesh."""
-    return exists(conn, "spock.subscription") and not conn.execute("SELECT FROM spock.subscription").fetchone()
+    return exists(conn, "spock.subscription") and conn.execute("SELECT FROM spock.subscription").fetchone() is None
 
 
 def mesh_problems(conn: Any, peers: Sequence[str], patience: float) -> list[str]:

@@ -558,7 +558,7 @@ def test_several_nodes_without_spock_are_refused(look, source_db, target_db, tar
     source_db.as_owner(MESH)
     second = Database(target_cluster).create()
     try:
-        found = look(landing_nodes=["n1", "n2"], further_nodes=_further([target_db, second]))
+        found = look(landing_nodes=["n1", "n2", "n3"], further_nodes=_further([target_db, second]))
         assert severity(found, "no_spock", "node") == "blocker"
         assert {"shop.tiny"} == set(found["sequence_too_small"])
     finally:
@@ -617,7 +617,8 @@ class TestOnSpock:
             )
             args = {**spock_dbs[0].login, "source": source_db.login, "name": "shop",
                     "landing_nodes": ["n1", "n2", "n3"], "further_nodes": _further(spock_dbs)}  # fmt: skip
-            found = {(f["code"], f["object"]): f for f in run_module("assess_info", args)["findings"]}
+            result = run_module("assess_info", args)
+            found = {(f["code"], f["object"]): f for f in result["findings"]}
             assert "crossover_test_same on n2" in found["node_id_taken", "same"]["meaning"]
         finally:
             node.sql("DELETE FROM spock.node WHERE node_name = 'same'", superuser=True)
