@@ -17,12 +17,12 @@ options:
     suboptions:
       how:
         description:
-          - V(offset) gives every node values of its own. With three nodes and an increment of 1 the first one draws 1, 4,
-            7, the second one 2, 5, 8. The default where there are several nodes.
-          - V(keep) leaves the sequences' definitions alone and sets every node to the source's position. On several nodes
-            they draw the same values, so it is for sequences that one node only calls. The default with one node.
-          - V(snowflake) is carried like V(offset), until M(crossover.pgedge.snowflake_sequence) converts it. One that has
-            been converted is left alone.
+          - V(offset) gives every node values of its own. With three nodes and an increment of 1 the first one draws
+            1, 4, 7, the second one 2, 5, 8. The default where there are several nodes.
+          - V(keep) leaves the sequences' definitions alone and sets every node to the source's position. On several
+            nodes they draw the same values, so it is for sequences that one node only calls. The default with one node.
+          - V(snowflake) is carried like V(offset), until M(crossover.pgedge.snowflake_sequence) converts it. One that
+            has been converted is left alone.
         type: str
         choices: [offset, snowflake, keep]
       exceptions:
@@ -42,8 +42,8 @@ options:
             choices: [offset, snowflake, keep]
       stride:
         description:
-          - For how many nodes there is room. The default is the number of O(sequences.nodes). More leaves room for nodes
-            that come later.
+          - For how many nodes there is room. The default is the number of O(sequences.nodes). More leaves room for
+            nodes that come later.
         type: int
       nodes:
         description:

@@ -21,7 +21,8 @@ from ._migration_assess_facts import Facts, Wanted
 from ._migration_assess_finding import BLOCKER, RULES, SEVERITIES, Finding, Waiver, waive
 from ._migration_assess_server import OLDEST_READABLE
 
-RULE_FILES = (_server, _settings, _access, _tables, _fence, _objects, _mesh, _sequences)  # each has put its rules in RULES on import
+# Each has put its rules in RULES on import.
+RULE_FILES = (_server, _settings, _access, _tables, _fence, _objects, _mesh, _sequences)
 
 
 def assess(facts: Facts, wanted: Wanted, waivers: Iterable[Waiver] = ()) -> list[Finding]:

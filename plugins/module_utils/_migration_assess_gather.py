@@ -64,6 +64,7 @@ JOIN pg_collation l ON l.oid = a.attcollation
 WHERE n.nspname = ANY (%(schemas)s) AND c.relkind IN ('r', 'p', 'm') AND a.attnum > 0 AND NOT a.attisdropped
   AND l.collnamespace = 'pg_catalog'::regnamespace AND l.collname NOT IN ('default', 'C', 'POSIX')
 """
+_TOTALS = "(^|_)(balance|count|counter|total|quantity|qty|stock|amount|points|credits?|hits|views|likes)(_|$)"
 # Numbers in rows that are updated, of no key, with a name that totals have.
 _COUNTERS = """
 SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS "table", quote_ident(a.attname) AS "column"
@@ -72,9 +73,10 @@ JOIN pg_stat_user_tables t ON t.relid = c.oid
 WHERE n.nspname = ANY (%(schemas)s) AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped AND t.n_tup_upd > 0
   AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'numeric'::regtype, 'money'::regtype,
                      'float4'::regtype, 'float8'::regtype)
-  AND a.attgenerated = '' AND a.attname ~* '(^|_)(balance|count|counter|total|quantity|qty|stock|amount|points|credits?|hits|views|likes)(_|$)'
+  AND a.attgenerated = '' AND a.attname ~* %(totals)s
   AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND a.attnum = ANY (i.indkey))
-  AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'f' AND a.attnum = ANY (k.conkey))
+  AND NOT EXISTS (
+      SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'f' AND a.attnum = ANY (k.conkey))
 ORDER BY 1, 2
 """
 _NOTIFYING = """
@@ -175,7 +177,7 @@ def _source(conn: Any, scope: Scope, wanted: Wanted) -> dict[str, Any]:
         "inherited": _names(conn, _INHERITED, schemas),
         "foreign_keys": tuple((r["name"], r["table"], r["refers"]) for r in conn.execute(_FOREIGN_KEYS, schemas)),
         "used_collations": frozenset(_names(conn, _COLLATIONS, schemas)),
-        "counters": tuple((r["table"], r["column"]) for r in conn.execute(_COUNTERS, schemas)),
+        "counters": tuple((r["table"], r["column"]) for r in conn.execute(_COUNTERS, {**schemas, "totals": _TOTALS})),
         "notifying": _names(conn, _NOTIFYING, schemas),
         "event_triggers": _names(conn, _EVENT_TRIGGERS, {}),
         "transactions": tuple(Session(**row) for row in conn.execute(_TRANSACTIONS)),

@@ -150,7 +150,8 @@ def application(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
             "truncate_cascade",
             INFO,
             "source",
-            f"{len(referenced)} table(s) are referred to by foreign keys ({shorten(referenced, 3)}): TRUNCATE CASCADE of one "
+            f"{len(referenced)} table(s) are referred to by foreign keys ({shorten(referenced, 3)}): TRUNCATE "
+            "CASCADE of one "
             "truncates the others here, and on the other nodes only what is in a replication set.",
             "Name every table in TRUNCATE, and look that each is in a set.",
         )
@@ -159,7 +160,8 @@ def application(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
             "counter_column",
             INFO,
             f"{table}.{column}",
-            "It looks like a running total in rows that are updated: of two nodes that change it at the same time one is lost, "
+            "It looks like a running total in rows that are updated: of two nodes that change it at the same time "
+            "one is lost, "
             "since the last update wins.",
             f"If nodes add to it: ALTER TABLE {table} ALTER COLUMN {column} SET (log_old_value=true, "
             "delta_apply_function=spock.delta_apply) on every node; the column must be NOT NULL.",
@@ -170,7 +172,8 @@ def application(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
             INFO,
             facts.source.database,
             f"{facts.large_objects} large object(s): a mesh does not replicate them.",
-            "The extension lolor keeps large objects in tables that are replicated; lolor.migrate_from_native() moves them, "
+            "The extension lolor keeps large objects in tables that are replicated; lolor.migrate_from_native() "
+            "moves them, "
             "after finish, when no native slot is left.",
         )
 
@@ -185,7 +188,8 @@ def everyday(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
         "not_cluster_wide",
         INFO,
         facts.source.database,
-        "LISTEN and NOTIFY, advisory locks, SERIALIZABLE, SELECT FOR UPDATE and two-phase commit hold on one node, not on the "
+        "LISTEN and NOTIFY, advisory locks, SERIALIZABLE, SELECT FOR UPDATE and two-phase commit hold on one node, "
+        "not on the "
         f"mesh.{notify}",
         "Let what needs them work on one node.",
     )
@@ -193,7 +197,8 @@ def everyday(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
         "mesh_ddl",
         INFO,
         facts.source.database,
-        "CREATE TABLE AS, CREATE INDEX CONCURRENTLY and ALTER SYSTEM are not replicated by a mesh, and updates of a primary key "
+        "CREATE TABLE AS, CREATE INDEX CONCURRENTLY and ALTER SYSTEM are not replicated by a mesh, and updates of a "
+        "primary key "
         "are delete and insert to the others.",
         "Run such DDL on every node; keep primary keys as they are.",
     )
@@ -202,7 +207,8 @@ def everyday(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
             "one_database_per_mesh",
             INFO,
             facts.source.database,
-            f"A mesh is of one database: {shorten(facts.other_databases)} would each need a mesh of its own, with slots and "
+            f"A mesh is of one database: {shorten(facts.other_databases)} would each need a mesh of its own, with "
+            "slots and "
             "workers of its own.",
             "Count them in max_replication_slots and max_worker_processes.",
         )

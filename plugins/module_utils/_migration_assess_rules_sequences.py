@@ -71,7 +71,8 @@ def shared(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
                     "sequence_offset",
                     WARNING,
                     sequence.name,
-                    f"{sequence.column} is {sequence.column_type}: with a stride of {stride} each node has {each} values left, "
+                    f"{sequence.column} is {sequence.column_type}: with a stride of {stride} each node has {each} "
+                    "values left, "
                     f"1 in {stride} of what the source had, if only one node draws.",
                     f"Make the column{also} bigint on the source before the migration.",
                 )
@@ -79,11 +80,14 @@ def shared(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
         narrow = [s for s in facts.sequences if s.column_type in NARROW and s.name in plain]
         last = min((left_for_each(s, stride) for s in narrow), default=None)
         meaning = (
-            f"{len(plain)} sequence(s) get INCREMENT times {stride} and a start of its own on each node ({shorten(plain, 3)}): "
+            f"{len(plain)} sequence(s) get INCREMENT times {stride} and a start of its own on each node "
+            f"({shorten(plain, 3)}): "
             "values stay short and unique, with gaps and not in order of time."
         )
         if last is not None:
-            meaning += f" {len(narrow)} of them fill columns of 32 bits or less; the shortest lasts {last} rows on each node."
+            meaning += (
+                f" {len(narrow)} of them fill columns of 32 bits or less; the shortest lasts {last} rows on each node."
+            )
         yield Finding(
             "sequence_offset",
             INFO,
@@ -108,8 +112,10 @@ def snowflakes(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
                 "snowflake_not_drawn",
                 WARNING,
                 sequence.name,
-                "No column draws from it: once converted, nextval() of the application would fail, so it is shared by offset.",
-                "Make an exception for it (crossover_sequence_exceptions), or call snowflake.nextval() in the application.",
+                "No column draws from it: once converted, nextval() of the application would fail, so it is shared "
+                "by offset.",
+                "Make an exception for it (crossover_sequence_exceptions), or call snowflake.nextval() in the "
+                "application.",
             )
         elif when == "finish":
             also = f" So do the columns that refer to it, in {shorten(follow, 3)}." if follow else ""
@@ -117,7 +123,8 @@ def snowflakes(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
                 "snowflake_waits",
                 WARNING,
                 sequence.name,
-                f"{sequence.column} is {sequence.column_type}, and a snowflake id has 64 bits: it becomes int8 on the nodes "
+                f"{sequence.column} is {sequence.column_type}, and a snowflake id has 64 bits: it becomes int8 on "
+                "the nodes "
                 f"only when finish has closed the way back.{also}",
                 "Make them bigint on the source first, or plan for the rewrite of the tables at finish "
                 "(crossover_snowflake_rewrite).",
@@ -128,7 +135,8 @@ def snowflakes(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
             "snowflake_clients",
             INFO,
             "source",
-            f"{len(names)} sequence(s) will draw ids of up to 19 digits ({shorten(names, 3)}): clients that hold them in 32 bits, or "
+            f"{len(names)} sequence(s) will draw ids of up to 19 digits ({shorten(names, 3)}): clients that hold "
+            "them in 32 bits, or "
             "in the numbers of JavaScript (53 bits), get them wrong; lastval() and nextval() on them no longer work.",
             "Look at the application's types, and at what it sends as JSON.",
         )
@@ -150,7 +158,8 @@ def snowflakes(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
                 "snowflake_number",
                 BLOCKER,
                 ", ".join(names),
-                f"snowflake.node is {number} on {', '.join(names)}: each node needs a number of its own, 1 to 1023, or they draw "
+                f"snowflake.node is {number} on {', '.join(names)}: each node needs a number of its own, 1 to 1023, "
+                "or they draw "
                 "the same ids.",
                 "Set snowflake.node (the role node does) and reload.",
             )
@@ -169,7 +178,8 @@ def choices(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
                 "sequence_choices",
                 INFO,
                 sequence.name,
-                f"{sequence.column} is {sequence.column_type}. offset: it stays so. snowflake: it must become bigint{also}, "
+                f"{sequence.column} is {sequence.column_type}. offset: it stays so. snowflake: it must become "
+                f"bigint{also}, "
                 "and clients must hold 64 bits. keep: one node only may draw.",
                 "",
             )

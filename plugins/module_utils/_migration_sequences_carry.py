@@ -10,7 +10,8 @@ last one, in the window, is one reading of every server and one statement on eac
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence as Several
+from collections.abc import Callable, Mapping
+from collections.abc import Sequence as Several
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -151,7 +152,7 @@ class Carry:
                 self.here[0].pop(name, None)
 
     def measure(self, seconds: float, horizon: float, extra: int = 0) -> None:
-        """How many calls to leave free: those in ``horizon`` seconds at the rate seen over ``seconds``, and ``extra``."""
+        """How many calls to leave free: ``extra``, and those in ``horizon`` seconds at the rate over ``seconds``."""
         before = self._each(self.olds, lambda i: read_states(self.olds[i], self.here[i]))
         start = time.monotonic()
         time.sleep(seconds if self.names else 0)

@@ -32,7 +32,12 @@ class Choice:
         stride = options["stride"] or len(order)
         exceptions = {one["sequence"]: one["how"] for one in options["exceptions"]}
         missing = [name for name in present if name not in order]
-        if missing or stride < len(order) or len(set(order)) < len(order) or len(exceptions) < len(options["exceptions"]):
+        if (
+            missing
+            or stride < len(order)
+            or len(set(order)) < len(order)
+            or len(exceptions) < len(options["exceptions"])
+        ):
             raise CrossoverError(
                 f"node {missing[0]} is not among the nodes of the option sequences"
                 if missing

@@ -13,7 +13,8 @@ The source keeps its own increment. Back, it goes past the furthest of all nodes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence as Several
+from collections.abc import Iterable, Mapping
+from collections.abc import Sequence as Several
 from dataclasses import dataclass, replace
 
 from ._errors import CrossoverError
@@ -247,9 +248,7 @@ def _as_the_other(name: str, old: Stand, new: Stand, gap: int, backwards: bool) 
     return Step(name, new, state, None, note) if distance > 0 or (backwards and distance < 0) else None
 
 
-def back(
-    name: str, nodes: Several[Stand], source: Stand, gaps: Several[int], backwards: bool = False
-) -> Step | None:
+def back(name: str, nodes: Several[Stand], source: Stand, gaps: Several[int], backwards: bool = False) -> Step | None:
     """What to do on the source, so that it hands out nothing that a node has. ``gaps``: each node's, in calls."""
     if len(nodes) == 1 and nodes[0].definition.increment == source.definition.increment:
         return _as_the_other(name, nodes[0], source, gaps[0], backwards)

@@ -157,7 +157,6 @@ queries:
   sample: ["SELECT setval('shop.orders_id_seq', 5230, true)"]
 """
 
-from typing import Any
 
 from ..module_utils._ansible import (
     Outcome,
@@ -194,7 +193,7 @@ def work(runner: Runner) -> Outcome:
     if params["gap"] is None:
         carry.measure(params["measure_seconds"], params["gap_seconds"])
     else:
-        carry.gaps = [{name: params["gap"] for name in here} for here in carry.here]
+        carry.gaps = [dict.fromkeys(here, params["gap"]) for here in carry.here]
     found = carry.plan(define=True)
     lagging = carry.lagging(found.old, found.new)
     unmatched = sorted({name for there in carry.there for name in there} - set(carry.names))

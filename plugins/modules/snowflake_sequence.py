@@ -49,8 +49,8 @@ options:
     default: false
   chosen:
     description:
-      - Instead of O(sequences), what was chosen for the migration. Only sequences that a column draws from are converted;
-        one that the application calls would refuse it.
+      - Instead of O(sequences), what was chosen for the migration. Only sequences that a column draws from are
+        converted; one that the application calls would refuse it.
     type: dict
     suboptions:
       how:
@@ -65,8 +65,8 @@ options:
         default: []
   source:
     description:
-      - How to reach the source. If given, only sequences are converted whose column there, and all that refer to it, have
-        64 bits, so that the source can take their ids back.
+      - How to reach the source, with the login options of the module. If given, only sequences are converted whose
+        column there, and all that refer to it, have 64 bits, so that the source can take their ids back.
     type: dict
   only_widen:
     description:

@@ -121,9 +121,7 @@ def test_there_and_back_and_there(all_four: tuple[Database, list[Database]], run
     assert definition == {"seqincrement": 10, "seqstart": 5}, "the source's definitions are left alone"
 
 
-def test_circles_and_restarts_stay_in_their_classes(
-    all_four: tuple[Database, list[Database]], run_module: Run
-) -> None:
+def test_circles_and_restarts_stay_in_their_classes(all_four: tuple[Database, list[Database]], run_module: Run) -> None:
     source, nodes = all_four
     draw(source, "shop.ring", 14)
     draw(source, "shop.ring_down", 3)
@@ -136,9 +134,7 @@ def test_circles_and_restarts_stay_in_their_classes(
         assert draw(node, "shop.orders_id_seq") == [1 + k]
 
 
-def test_keep_exceptions_and_a_stride_with_room(
-    all_four: tuple[Database, list[Database]], run_module: Run
-) -> None:
+def test_keep_exceptions_and_a_stride_with_room(all_four: tuple[Database, list[Database]], run_module: Run) -> None:
     source, nodes = all_four
     draw(source, "shop.tens", 2)
     draw(source, "shop.legacy_id_seq", 3)
@@ -153,9 +149,7 @@ def test_keep_exceptions_and_a_stride_with_room(
     assert [draw(node, "shop.legacy_id_seq", 2) for node in nodes] == [[11, 21], [12, 22], [13, 23]]
 
 
-def test_too_few_values_are_refused_before_anything(
-    all_four: tuple[Database, list[Database]], run_module: Run
-) -> None:
+def test_too_few_values_are_refused_before_anything(all_four: tuple[Database, list[Database]], run_module: Run) -> None:
     source, nodes = all_four
     draw(source, "shop.small", 25)  # 39: one value is left
     for check in (True, False):
@@ -172,10 +166,12 @@ def test_too_few_values_are_refused_before_anything(
 
 
 def test_a_missing_ownership_is_told(all_four: tuple[Database, list[Database]], run_module: Run) -> None:
-    source, nodes = all_four
+    _source, nodes = all_four
     nodes[1].cluster.sql("CREATE ROLE seq_visitor LOGIN PASSWORD 'x'")
     try:
-        nodes[1].sql("GRANT USAGE ON SCHEMA shop TO seq_visitor; GRANT ALL ON ALL SEQUENCES IN SCHEMA shop TO seq_visitor")
+        nodes[1].sql(
+            "GRANT USAGE ON SCHEMA shop TO seq_visitor; GRANT ALL ON ALL SEQUENCES IN SCHEMA shop TO seq_visitor"
+        )
         args = arguments(all_four)
         args["further_nodes"][0].update(login_user="seq_visitor", login_password="x")
         failed = run_module("sequence_sync", args)
