@@ -18,6 +18,7 @@ from typing import Any, Iterable
 
 from ._errors import CrossoverError
 from ._migration_sequences import definitions
+from ._migration_sequences_choice import Choice, when_to_convert
 from ._pg_catalog import Scope
 from ._pg_connect import Login, driver, sql_error
 from ._pg_sql import Statement, quote_literal
@@ -100,6 +101,7 @@ class Draw:
     narrow: bool  # whether one of all these is no int8 yet
     rewrites: int  # bytes of the tables that have rows and such a column
     obstacle: str = ""  # why the extension or PostgreSQL would refuse, as a clause
+    spots: tuple[tuple[str, str], ...] = ()  # table and column of each of C(columns), quoted
 
     @property
     def fits_back(self) -> bool | None:
@@ -109,8 +111,7 @@ class Draw:
     def shown(self) -> dict[str, Any]:
         """For results and diffs."""
         found = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
-        del found["narrow"]
-        return {**found, "fits_back": self.fits_back}
+        return {**{key: value for key, value in found.items() if key not in ("narrow", "spots")}, "fits_back": self.fits_back}
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,7 @@ def _draw(conn: Any, name: str) -> Draw:
         bool(changing),
         sum(row["bytes"] for row in changing if row["filled"] and _has_rows(conn, row["table"])),
         "" if converted else obstacle(columns, changing),
+        tuple((c["table"], c["column"]) for c in columns),
     )
 
 
@@ -241,6 +243,26 @@ def refuse(draws: Iterable[Draw], rewrite: bool, login: Login) -> None:
             untouched="nothing was changed",
             hint="convert while the tables are empty, or set rewrite to true",
         )
+
+
+def selected(draws: Iterable[Draw], choice: Choice, source: Iterable[Draw] | None) -> list[Draw]:
+    """Those to convert now: before the switch what the source could take back, at the end all that were chosen."""
+    wide = {draw.name: bool(draw.fits_back and draw.columns) for draw in source or ()}
+    found = []
+    for draw in draws:
+        when = when_to_convert(choice.chosen(draw.name), bool(draw.columns), wide.get(draw.name, False))
+        if when == "prepare" or (when == "finish" and source is None):
+            found.append(draw)
+    return found
+
+
+def widen(draw: Draw) -> Statement:
+    """The columns that draw, and all that refer to them, without drawing snowflakes yet."""
+    spots = ", ".join(f"({quote_literal(table)}::regclass, {quote_literal(column)})" for table, column in draw.spots)
+    return Statement.of(
+        "SELECT snowflake.convert_column_to_int8(attrelid, attnum) FROM pg_catalog.pg_attribute "
+        f"WHERE attnum > 0 AND (attrelid, quote_ident(attname)) IN ({spots})"
+    )
 
 
 def convert(draw: Draw) -> Statement:

@@ -62,6 +62,32 @@ options:
         reads or writes it meanwhile.
     type: bool
     default: false
+  chosen:
+    description:
+      - Instead of O(sequences), what was chosen for the migration. Only sequences that a column draws from are
+        converted; one that the application calls would refuse it.
+    type: dict
+    suboptions:
+      how:
+        description: For all sequences.
+        type: str
+        required: true
+        choices: [offset, snowflake, keep]
+      exceptions:
+        description: Others, each with C(sequence) and C(how).
+        type: list
+        elements: dict
+        default: []
+  source:
+    description:
+      - How to reach the source, with the login options of the module. If given, only sequences are converted whose
+        column there, and all that refer to it, have 64 bits, so that the source can take their ids back.
+    type: dict
+  only_widen:
+    description:
+      - Only make the columns C(int8). Where nodes replicate, and columns are narrower, do this on every node first.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - crossover.pgedge.login
 attributes:
@@ -115,12 +141,18 @@ node_number:
   sample: 1
 """
 
-from ..module_utils._ansible import Outcome, Runner, run_module
+from ..module_utils._ansible import Outcome, Runner, run_module, source_option
 from ..module_utils._errors import CrossoverError
+from ..module_utils._migration_sequences_choice import HOWS, Choice
 from ..module_utils._pg_catalog import Scope
 from ..module_utils._pg_connect import driver
 from ..module_utils._replication_apply import apply, denied
-from ..module_utils._spock_snowflake import convert, in_force, number, read, refuse, require
+from ..module_utils._spock_snowflake import Draw, convert, in_force, number, read, refuse, require, selected, widen
+
+CHOSEN = {
+    "how": {"type": "str", "required": True, "choices": list(HOWS)},
+    "exceptions": {"type": "list", "elements": "dict", "default": []},
+}
 
 
 def work(runner: Runner) -> Outcome:
@@ -132,11 +164,15 @@ def work(runner: Runner) -> Outcome:
     scope = Scope(tuple(params["schemas"]) or None, tuple(params["exclude_tables"]))
     try:
         found = read(conn, scope, params["sequences"], params["tables"], login)
+        if params["chosen"]:
+            exceptions = {one["sequence"]: one["how"] for one in params["chosen"]["exceptions"]}
+            found = selected(found, Choice(params["chosen"]["how"], exceptions), _source(runner, scope))
     except driver().Error as exc:
         raise denied(exc, login, "the sequences could not be read") from None
     numbering = number(params["node_number"], there, params["taken"], login)
     refuse(found, params["rewrite"], login)
-    conversions = [convert(draw) for draw in found if not draw.converted]
+    left, widening = [draw for draw in found if not draw.converted], params["only_widen"]
+    conversions = [widen(draw) for draw in left if draw.narrow] if widening else [convert(draw) for draw in left]
     wanted = params["node_number"] if params["node_number"] is not None else there.now
     if not runner.check:
         apply(conn, login, numbering, "the node could not be given its number")
@@ -153,9 +189,16 @@ def work(runner: Runner) -> Outcome:
         bool(steps),
         queries=steps,
         before={"node_number": there.now, "converted": {draw.name: draw.converted for draw in found}},
-        after={"node_number": wanted, "converted": {draw.name: True for draw in found}},
+        after={"node_number": wanted, "converted": {draw.name: draw.converted or not widening for draw in found}},
         result={"sequences": [draw.shown() for draw in found], "node_number": wanted},
     )
+
+
+def _source(runner: Runner, scope: Scope) -> list[Draw] | None:
+    if not runner.params["source"]:
+        return None
+    login = runner.login("source")
+    return read(runner.connect(login), scope, [], [], login)
 
 
 def main() -> None:
@@ -169,6 +212,9 @@ def main() -> None:
             "node_number": {"type": "int"},
             "taken": {"type": "list", "elements": "int", "default": []},
             "rewrite": {"type": "bool", "default": False},
+            "chosen": {"type": "dict", "options": CHOSEN},
+            **source_option(required=False),
+            "only_widen": {"type": "bool", "default": False},
         },
         work,
     )
