@@ -54,8 +54,8 @@ def target_cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def mesh_nodes() -> Iterator[list[Cluster]]:
-    """Three servers that have loaded Spock, for all tests that are ON_SPOCK; each test has databases of its own."""
+def mesh_servers() -> Iterator[list[Cluster]]:
+    """See ``mesh_nodes``."""
     assert BINDIR is not None
     nodes = raise_nodes(3, BINDIR)
     try:
@@ -63,6 +63,19 @@ def mesh_nodes() -> Iterator[list[Cluster]]:
     finally:
         for node in nodes:
             node.remove()
+
+
+@pytest.fixture(scope="module")
+def mesh_nodes(mesh_servers: list[Cluster]) -> list[Cluster]:
+    """Three servers that have loaded Spock, the same for all tests that are ON_SPOCK; each has databases of its own.
+
+    Whatever another file has stopped runs again.
+    """
+    for node in mesh_servers:
+        node.signal(signal.SIGCONT)
+        if node.pid is None:
+            node.start()
+    return mesh_servers
 
 
 @pytest.fixture

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.cluster import Cluster
 from support.database import Database
-from support.mesh import ON_SPOCK
+from support.mesh import ON_SPOCK, dissolve
 from support.play import Inventory, Play
 
 pytestmark = ON_SPOCK
@@ -23,7 +24,7 @@ def servers(mesh_nodes: list[Cluster]) -> list[Cluster]:
 
 
 @pytest.fixture
-def inventory(servers: list[Cluster], tmp_path: Path) -> Inventory:
+def inventory(servers: list[Cluster], tmp_path: Path) -> Iterator[Inventory]:
     """As pgedge.platform has it, on one machine: ports differ, and so do the passwords."""
     made = Inventory(tmp_path, {}, {})
     del made.data["crossover_runner"]["hosts"]["runner"]["crossover_source"]
@@ -36,7 +37,8 @@ def inventory(servers: list[Cluster], tmp_path: Path) -> Inventory:
         }  # fmt: skip
     made.data["pgedge"] = {"hosts": hosts}
     made.write()
-    return made
+    yield made
+    dissolve([Database(server, "demo") for server in servers])
 
 
 def play(inventory: Inventory, servers: list[Cluster], *args: str, **extra: Any) -> Play:
