@@ -152,7 +152,7 @@ def _late(waiting: Iterable[Hop], conn: Mapping[str, Any], timeout: float) -> Cr
     names = {place: spock_name(conn[place]) for hop in waiting for place in (hop.provider, hop.subscriber)}
     pairs = sorted(f"{names[hop.provider]} to {names[hop.subscriber]}" for hop in waiting)
     return CrossoverError(
-        f"what was written on one node did not arrive on another within {timeout:g} s ({', '.join(pairs)})",
+        f"what was written on one node did not arrive on another within {round(timeout, 1):g} s ({', '.join(pairs)})",
         code="mesh_behind",
         hint="crossover.pgedge.status shows the mesh; try again when it has caught up",
     )

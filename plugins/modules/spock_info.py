@@ -94,8 +94,8 @@ subscriptions:
       (RV(ignore:lag_bytes); null where not known) and conflicts.
     - Bytes are as of when the provider was last heard of. M(crossover.pgedge.mesh_wait) asks the provider.
     - RV(ignore:lag_seconds) is Spock's own figure. In Spock 5 it is how long ago the last transaction was committed,
-      and grows while nothing is written. In Spock 6 it is how long the last transaction took to arrive, and stands still
-      while nothing arrives. So neither says by itself that a node is behind.
+      and grows while nothing is written. In Spock 6 it is how long the last transaction took to arrive, and stands
+      still while nothing arrives. So neither says by itself that a node is behind.
   type: dict
   returned: if installed
   sample: {sub_n1_n2: {status: replicating, provider: n2, lag_bytes: 0, lag_seconds: 0.0013, conflicts: 0}}

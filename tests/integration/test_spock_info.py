@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.crossover.pgedge.plugins.module_utils._errors import CrossoverError
+from ansible_collections.crossover.pgedge.plugins.module_utils._spock_wait import sync_all
 from support.database import Database
 from support.mesh import ON_SPOCK, join
 from support.screen import Screen, write_play
@@ -187,6 +190,20 @@ class TestOnSpock:
         assert counts == [1500, 1500, 1500], "all that was written before has arrived"
         some = run_module("mesh_wait", {"nodes": logins(mesh), "from_nodes": ["host2"], "to_nodes": ["host1", "host3"]})
         assert [(pair["from"], pair["to"]) for pair in some["pairs"]] == [("host2", "host1"), ("host2", "host3")]
+
+    def test_the_function_that_the_engine_calls(self, mesh: list[Database]) -> None:
+        with contextlib.ExitStack() as stack:
+            conns = {f"n{n}": stack.enter_context(d.connect(superuser=True)) for n, d in enumerate(mesh, 1)}
+            sync_all(conns, time.monotonic() + 30)
+            found = [sync_all(conns, time.monotonic() + 30) for _time in range(20)]
+            assert {one["hops"] for one in found} == {6}
+            print("ms of every pair:", sorted(one["ms"] for one in found))
+            conns["n2"].execute("SELECT spock.sub_disable('sub_n2_n1', true)")
+            with pytest.raises(CrossoverError, match=r"within 0\.\d+ s \(n1 to n2\)"):
+                sync_all(conns, time.monotonic() + 0.5)
+            conns["n2"].execute("SELECT spock.sub_drop('sub_n2_n1')")
+            with pytest.raises(CrossoverError, match="node n2 has no subscription to n1"):
+                sync_all(conns, time.monotonic() + 0.5)
 
     def test_a_dead_node_does_not_hide_the_others(self, mesh: list[Database], run_module: Run) -> None:
         mesh[2].cluster.stop("immediate")
