@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from ._errors import CrossoverError
 from ._pg_catalog import Scope, Sequence, sequences
@@ -197,7 +197,17 @@ def read_states(conn: Any, names: Iterable[str]) -> dict[str, State]:
     return found
 
 
-def apply(conn: Any, moves: Iterable[Move]) -> int:
+class Position(Protocol):
+    """A sequence and where to set it."""
+
+    @property
+    def name(self) -> str: ...  # pylint: disable=missing-function-docstring
+
+    @property
+    def after(self) -> State: ...  # pylint: disable=missing-function-docstring
+
+
+def apply(conn: Any, moves: Iterable[Position]) -> int:
     """Set the sequences, in one statement; how many were set."""
     moves = list(moves)
     if not moves:

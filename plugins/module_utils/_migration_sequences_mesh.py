@@ -122,8 +122,8 @@ def shared(source: Sequence, node: Sequence, number: int, stride: int) -> Sequen
     if own.sign * (start - _far(node)) > 0:
         start = first
     near = first if node.cycle else _near(source)
-    limit = {"minimum": near} if own.sign > 0 else {"maximum": near}
-    return replace(node, increment=own.step, start=start, **limit)
+    low, high = (near, node.maximum) if own.sign > 0 else (node.minimum, near)
+    return replace(node, increment=own.step, start=start, minimum=low, maximum=high)
 
 
 def _near(definition: Sequence) -> int:
@@ -214,7 +214,7 @@ def forward(
     found: list[Step | None] = []
     for node, own, wish in zip(nodes, grids, defined):
         redefine = wish if define and node.definition != wish else None
-        there = replace(node.definition, **_limits(limits, node))
+        there = _within(limits, node.definition)
         state, note, none_left = _target(own, there, used, gap * abs(limits.increment))
         if redefine is None and _stays(node, own, state, none_left, circle, backwards):
             found.append(None)
@@ -223,11 +223,11 @@ def forward(
     return found
 
 
-def _limits(source: Sequence, node: Stand) -> dict[str, int]:
-    """The source's near limit, the node's far one: the former is where the classes begin."""
+def _within(source: Sequence, node: Sequence) -> Sequence:
+    """The node's, with the source's near limit, where the classes begin."""
     if source.increment > 0:
-        return {"minimum": source.minimum, "maximum": node.definition.maximum}
-    return {"minimum": node.definition.minimum, "maximum": source.maximum}
+        return replace(node, minimum=source.minimum)
+    return replace(node, maximum=source.maximum)
 
 
 def _stays(node: Stand, own: Grid, wish: State, none_left: bool, circle: _Circle, backwards: bool) -> bool:
@@ -315,11 +315,11 @@ def refuse_too_small(found: Mapping[str, Iterable[str]], stride: int) -> None:
 
 def _refuse_outside(name: str, source: Stand, nodes: Several[Stand]) -> None:
     for node in nodes:
-        limits = {**vars(node.definition), **_limits(source.definition, node)}
-        if not limits["minimum"] <= source.state.last_value <= limits["maximum"]:
+        limits = _within(source.definition, node.definition)
+        if not limits.minimum <= source.state.last_value <= limits.maximum:
             raise CrossoverError(
-                f"sequence {name} stands at {source.state.last_value}, outside of {limits['minimum']} to "
-                f"{limits['maximum']}, its limits on the other side",
+                f"sequence {name} stands at {source.state.last_value}, outside of {limits.minimum} to "
+                f"{limits.maximum}, its limits on the other side",
                 code="sequence_differs",
                 object=name,
                 untouched="no sequence was changed",

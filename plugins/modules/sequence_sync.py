@@ -12,8 +12,8 @@ version_added: "0.1.0"
 description:
   - Sets every sequence of one side, owned by a column or not, to where the other side's stands. No replication does
     that.
-  - On several nodes each gets values of its own, by C(INCREMENT) and C(START) (see O(sequences)). A node that is called
-    meanwhile may draw a value twice: give nodes their values before they take writes.
+  - On several nodes each gets values of its own, by C(INCREMENT) and C(START) (see O(sequences)). Give nodes
+    their values before they take writes, since one that is called meanwhile may draw a value twice.
   - Honours C(is_called), the increment's sign, the limits and C(CYCLE). A sequence that is ahead already is not moved.
   - Fails if a sequence is missing on the other side, or is still behind afterwards.
 options:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from ansible_collections.crossover.pgedge.plugins.module_utils._errors import CrossoverError
@@ -305,7 +306,7 @@ def test_when_to_convert() -> None:
 
 
 def test_choice() -> None:
-    options = {"how": None, "exceptions": [], "stride": None, "nodes": []}
+    options: dict[str, Any] = {"how": None, "exceptions": [], "stride": None, "nodes": []}
     assert Choice.of(options, ["n1"]).chosen("x.s") == "keep"
     three = Choice.of({**options, "nodes": ["n1", "n2", "n3"]}, ["n1", "n3"])
     assert (three.stride, three.numbers, three.chosen("x.s")) == (3, (0, 2), "offset")
