@@ -75,7 +75,7 @@ def make(members: Sequence[Member], data: str = "auto") -> Plan:
 
 
 def _new(alive: Sequence[Member]) -> list[Member]:
-    """Who has no finished link with anybody, while others have. Where nobody has, and not just one has tables, nobody is."""
+    """Who has no finished link with anybody, while others have. Where nobody has, and not just one has tables: none."""
     linked = {m.name for m in alive for s in m.have.values() if s.enabled and s.sync in ("r", "y")}
     named = {s.provider for m in alive for s in m.have.values() if s.enabled and s.sync in ("r", "y")}
     if linked & named:

@@ -111,7 +111,10 @@ class Draw:
     def shown(self) -> dict[str, Any]:
         """For results and diffs."""
         found = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
-        return {**{key: value for key, value in found.items() if key not in ("narrow", "spots")}, "fits_back": self.fits_back}
+        return {
+            **{key: value for key, value in found.items() if key not in ("narrow", "spots")},
+            "fits_back": self.fits_back,
+        }
 
 
 @dataclass(frozen=True)

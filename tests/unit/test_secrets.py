@@ -12,7 +12,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.crossover.pgedge.plugins.module_utils._ansible import Outcome, Runner, run_module
 
-SECRET = "it's \\ a \"secret\""
+SECRET = 'it\'s \\ a "secret"'
 
 
 def test_no_secret_of_a_free_form_dict_is_logged(monkeypatch: Any, capsys: Any) -> None:

@@ -115,7 +115,8 @@ def test_no_password_is_where_others_read(name: str) -> None:
 
 
 LOG = """SELECT pg_read_file(CASE WHEN current_setting('data_directory') ~ '^/var/lib/pgedge' THEN 'startup.log'
-    ELSE format('/var/log/postgresql/postgresql-%s-main.log', current_setting('server_version_num')::int / 10000) END)"""
+    ELSE format('/var/log/postgresql/postgresql-%s-main.log',
+                current_setting('server_version_num')::int / 10000) END)"""
 
 
 def test_nodes_restarted_one_at_a_time() -> None:
