@@ -97,6 +97,9 @@ attributes:
   diff_mode:
     support: full
     description: Each sequence before and after.
+  idempotent:
+    support: full
+    description: What is converted already, and a number that the node has already, is left alone.
 author:
   - The Crossover authors (@crossover)
 seealso:
