@@ -117,8 +117,8 @@ class _Module(AnsibleModule):
 
     def _log_invocation(self) -> None:
         """AnsibleModule sends its arguments to syslog before it can be told what is secret in them."""
-        given = self.params
-        self.params = _masked(given)
+        given: dict[str, Any] = self.params
+        self.params: dict[str, Any] = _masked(given)
         try:
             super()._log_invocation()
         finally:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from ansible_collections.crossover.pgedge.plugins.module_utils import _replication_slot as slots
 from ansible_collections.crossover.pgedge.plugins.module_utils._errors import CrossoverError
+from ansible_collections.crossover.pgedge.plugins.module_utils._pg_sql import hide
 from ansible_collections.crossover.pgedge.plugins.module_utils._progress_words import duration, line, number, size
-from ansible_collections.crossover.pgedge.plugins.module_utils._replication_apply import check_input, hide, ignored
+from ansible_collections.crossover.pgedge.plugins.module_utils._replication_apply import check_input, ignored
 from ansible_collections.crossover.pgedge.plugins.module_utils._replication_last_error import find
 from ansible_collections.crossover.pgedge.plugins.module_utils._replication_progress import as_task, share
 
