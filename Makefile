@@ -15,7 +15,7 @@ N ?= 20
 SIZE ?= 5GB
 JOBS ?=
 
-GATES := unit integration molecule sanity lint docs-lint changelog-lint galaxy
+GATES := unit integration test-mesh molecule sanity lint docs-lint changelog-lint galaxy
 BOOT := $(or $(shell command -v $(or $(PYTHON),python3)),python3)
 run = build/venv/bin/python tests/gates/run.py
 
@@ -41,6 +41,9 @@ unit: tools ## pytest tests/unit
 
 integration: tools ## pytest tests/integration: every module against real servers
 	@$(run) integration $(ARGS)
+
+test-mesh: tools ## the tests on real Spock, of CROSSOVER_PG_CONFIG, the path or a package; recorded in tests/mesh.json
+	@$(run) test-mesh $(ARGS)
 
 molecule: tools ## the scenario default, with its idempotence and testinfra checks
 	@$(run) molecule $(ARGS)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import time
+from functools import partial
 from typing import Any, Mapping, Sequence
 
 from ._errors import CrossoverError
 from ._migration_control import NODE, SOURCE
+from ._migration_deadline import together
 from ._migration_fence import triggers
 from ._migration_sides import Link, Migration
 from ._pg_connect import driver, sql_error
@@ -223,6 +225,17 @@ def drop_slot(migration: Migration, link: Link) -> None:
         publisher.execute(
             "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s", [link.slot]
         )
+
+
+def drop_made(migration: Migration, links: Sequence[Link]) -> None:
+    """Slots that a run made for a switch that did not happen would hold WAL back."""
+
+    def drop(link: Link) -> None:
+        with migration.open(link.publisher) as conn:
+            conn.execute("SELECT pg_drop_replication_slot(%s)", [link.slot])
+
+    # where that fails, the next run uses it; finish and rollback drop it
+    together({link.slot: partial(drop, link) for link in links}, 3.0)
 
 
 def verify_links(migration: Migration, links: Sequence[Link], timeout: float) -> dict[str, Any]:

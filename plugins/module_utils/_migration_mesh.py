@@ -220,15 +220,14 @@ def plan_sets(conn: Any, scope: Scope, guard: Guard) -> None:
 
 
 def apply_sets(conn: Any, statements: Sequence[Statement], login: Login) -> None:
-    """All of them, or none."""
-    try:
-        with conn.transaction():
-            for statement in statements:
-                conn.execute(statement.sql.encode())
-    except driver().Error as exc:
-        raise sql_error(
-            exc, login, "the tables could not be put into replication sets", untouched="none was put into one"
-        ) from None
+    """One at a time, each on its own: with locks on several tables this would deadlock with an apply worker."""
+    for statement in statements:
+        try:
+            conn.execute(statement.sql.encode())
+        except driver().Error as exc:
+            doing = f"a table could not be put into a replication set by {statement}"
+            untouched = "those before it are in their sets"
+            raise sql_error(exc, login, doing, untouched=untouched, hint="run this phase again") from None
 
 
 def _has_index(table: Table) -> bool:

@@ -12,12 +12,12 @@ from typing import Any, Callable
 from ._errors import CrossoverError
 from ._migration_clock import check_clocks
 from ._migration_control import NODE, Control
-from ._migration_cutover import unfinished
 from ._migration_fence_copy import FenceCopy
 from ._migration_fence_share import within
 from ._migration_links import check_feed, check_tables, no_long_transactions
 from ._migration_mesh_ready import away, check_landing, check_mesh, has_spock
 from ._migration_sides import Migration
+from ._migration_turn_round import unfinished
 from ._replication_lag import slot_state
 
 STEPS = (

@@ -226,3 +226,15 @@ def make_route(options: Mapping[str, Any], source: Login, node: Login, further: 
     raise CrossoverError(
         f"{kind} is no route", code="bad_route", untouched="nothing was changed", hint="choose pgbouncer, libpq or none"
     )
+
+
+def expect(route: Route, side: str) -> None:
+    """Every part of the route points to this side, before the application is led away from it."""
+    wrong = [part for part in route.where() if part["side"] not in (side, "both")]
+    if wrong:
+        raise CrossoverError(
+            f"{wrong[0]['name']} points to {wrong[0]['side'] or 'neither side'}, expected was the {side}",
+            code="bad_route",
+            untouched="nothing was changed",
+            hint="check addresses in crossover_route: where the pooler finds the source and the node",
+        )

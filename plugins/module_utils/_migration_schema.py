@@ -326,7 +326,12 @@ class SchemaSync:
 
 def adopt(conn: Any, ledger: Ledger, objects: list[Object], roles: list[str]) -> None:
     """What a node got when it joined a mesh is the migration's, as if it had been created here."""
-    fact = {"objects": [[o.type, o.identity] for o in objects], "public": None, "definitions": {}, "pg_dump": ""}
+    fact: dict[str, Any] = {
+        "objects": [[o.type, o.identity] for o in objects],
+        "public": None,
+        "definitions": {},
+        "pg_dump": "",
+    }
     with conn.transaction():
         ledger.put(FACT_PRE, fact)
         ledger.put(FACT_ROLES, {"created": roles, "undo": []})

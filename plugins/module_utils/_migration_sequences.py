@@ -192,7 +192,7 @@ def read_states(conn: Any, names: Iterable[str]) -> dict[str, State]:
             # prepared: the second reading, in the window, is neither parsed nor planned again
             rows = conn.execute(query, prepare=True).fetchall()
         except driver().Error as exc:
-            raise _error(conn, exc, "the sequences could not be read", "SELECT") from None
+            raise failed(conn, exc, "the sequences could not be read", "SELECT") from None
         found.update((part[row["i"]], State(row["last_value"], row["is_called"])) for row in rows)
     return found
 
@@ -210,7 +210,7 @@ def apply(conn: Any, moves: Iterable[Move]) -> int:
             prepare=True,
         ).fetchone()
     except driver().Error as exc:
-        raise _error(conn, exc, "the sequences could not be set", "UPDATE") from None
+        raise failed(conn, exc, "the sequences could not be set", "UPDATE") from None
     return int(row["n"])
 
 
@@ -223,7 +223,8 @@ def measure_rate(conn: Any, known: Mapping[str, Sequence], seconds: float) -> di
     return rates(known, before, after, time.monotonic() - start)
 
 
-def _error(conn: Any, exc: BaseException, doing: str, privilege: str) -> CrossoverError:
+def failed(conn: Any, exc: BaseException, doing: str, privilege: str) -> CrossoverError:
+    """An error of the driver; where a privilege is missing, the sentence names it."""
     denied = getattr(exc, "sqlstate", None) == "42501"
     return sql_error(
         exc,
@@ -233,43 +234,6 @@ def _error(conn: Any, exc: BaseException, doing: str, privilege: str) -> Crossov
         untouched="no sequence was changed",
         hint=f"grant {privilege} on it to {conn.info.user}" if denied else None,
     )
-
-
-class Carry:
-    """Carries the sequences over in two passes: the first before anything is held, the last in the window."""
-
-    MEASURED = 0.25  # seconds over which the rate is measured
-    HORIZON = 1.0  # seconds of calls at that rate that are left free
-
-    def __init__(self, old: Any, new: Any, scope: Scope = Scope(), gap: int = 0) -> None:
-        self.old = old
-        self.new = new
-        self.scope = scope
-        self.gap = gap
-        self.gaps: dict[str, int] = {}
-        self.known: dict[str, Sequence] = {}
-
-    def first_pass(self) -> dict[str, Any]:
-        """Definitions, rate and a first move; what is left for the window is one reading of each side and one move."""
-        here, there = definitions(self.old, self.scope), definitions(self.new, self.scope)
-        refuse(here, there)
-        self.known = {name: there[name] for name in here}
-        measured = gaps(measure_rate(self.old, here, self.MEASURED if here else 0), self.HORIZON)
-        self.gaps = {name: measured.get(name, 0) + self.gap for name in here}
-        return {"sequences": len(here), "moved": self._pass(), "gap": max(self.gaps.values(), default=0)}
-
-    def last_pass(self) -> dict[str, Any]:
-        """In the window, behind the fence. Fails if a sequence of the new side is still behind afterwards."""
-        return {"sequences": len(self.known), "moved": self._pass()}
-
-    def _pass(self) -> int:
-        old, new = read_states(self.old, self.known), read_states(self.new, self.known)
-        moves = plan(self.known, old, new, self.gaps)
-        apply(self.new, moves)
-        late = lagging(self.known, old, read_states(self.new, [m.name for m in moves]))
-        if late:
-            raise behind(late)
-        return len(moves)
 
 
 def refuse(source: Mapping[str, Sequence], target: Mapping[str, Sequence]) -> None:

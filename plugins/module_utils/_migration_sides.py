@@ -17,6 +17,7 @@ from ._migration_control import NODE, SOURCE, Control, read
 from ._migration_fence_share import Wish
 from ._migration_names import Names
 from ._migration_route import Route
+from ._migration_sequences_choice import Choice
 from ._pg_catalog import Scope, Table, tables
 from ._pg_connect import Login, connect
 
@@ -74,9 +75,12 @@ class Migration:
     copies: Wish = field(default_factory=Wish)  # what is copied at the fence
     tables: dict[str, list[Table]] = field(default_factory=dict)  # by place
     further: Sequence[FurtherNode] = ()
+    choice: Choice = field(default_factory=Choice)  # how the nodes share the sequences
 
     def __post_init__(self) -> None:
         self.logins = {**self.logins, **{node.name: node.login for node in self.further}}
+        if self.choice.stride <= len(self.further):
+            self.choice = replace(self.choice, stride=len(self.further) + 1)
 
     @property
     def new(self) -> str:

@@ -51,7 +51,7 @@ def node_lines(nodes: Mapping[str, Mapping[str, Any]], switched: bool) -> list[s
     if switched and first in lost and alive:
         lines += [
             f"  the application goes on on {', '.join(alive)}; {first} is the publishing node: what is written reaches",
-            f"  the source once {first} is back. crossover.pgedge.rollback refuses until then; nothing is lost by waiting",
+            f"  the source once {first} is back; crossover.pgedge.rollback refuses until then. Nothing is lost by that",
         ]
     elif switched and lost and alive:
         lines += [f"  what was written on {', '.join(lost)} may be missing elsewhere: rollback waits for its return"]

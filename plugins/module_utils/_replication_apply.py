@@ -54,6 +54,12 @@ def keep_quiet(conn: Any) -> list[str]:
     return sorted(row["name"] for row in rows if not row["may"])
 
 
+def denied(exc: BaseException, server: Login, doing: str) -> CrossoverError:
+    """What failed while it was only read."""
+    hint = HINTS.get(getattr(exc, "sqlstate", None) or "")
+    return sql_error(exc, server, doing, untouched="nothing was changed", hint=hint)
+
+
 def apply(
     conn: Any,
     server: Login,

@@ -65,11 +65,14 @@ def error_counts(conn: Any, oid: int) -> dict[str, int]:
 
 # to_jsonb reads columns that only some versions have (failover: 17, conflicting: 16, two_phase: 14).
 # A walsender that has caught up is 'streaming'; when its reader has confirmed all that was sent, replay_lag is empty a
-# moment later, and that is no lag. A slot that nobody reads shows since when from PostgreSQL 17 on.
+# moment later, and that is no lag. While it has not, replay_lag stays what it was at the last answer, however long ago
+# that came (reply_time, by the reader's clock): a network that swallows packets would look like no lag at all. A slot that nobody reads shows since when from PostgreSQL 17 on.
 _SLOT = """
 SELECT to_jsonb(s) AS found, pg_wal_lsn_diff(now.lsn, s.confirmed_flush_lsn)::int8 AS lag_bytes,
        pg_wal_lsn_diff(now.lsn, s.restart_lsn)::int8 AS retained_bytes,
-       CASE WHEN r.replay_lag IS NOT NULL THEN extract(epoch FROM r.replay_lag)
+       CASE WHEN r.replay_lsn < r.sent_lsn
+            THEN extract(epoch FROM greatest(r.replay_lag, clock_timestamp() - r.reply_time, interval '0'))
+            WHEN r.replay_lag IS NOT NULL THEN extract(epoch FROM r.replay_lag)
             WHEN r.state = 'streaming' AND r.replay_lsn >= r.sent_lsn THEN 0
             WHEN NOT s.active AND now.lsn > s.confirmed_flush_lsn
             THEN extract(epoch FROM clock_timestamp() - (to_jsonb(s) ->> 'inactive_since')::timestamptz)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import _replication_conninfo as conninfo
 from ._pg_catalog import NOT_MIGRATED
 from ._pg_lsn import Lsn
+from ._pg_sql import HIDDEN
 from ._spock_node import nodes
 from ._spock_subscription import copying, subscriptions
-from ._spock_version import SpockVersion
 
 _EXTENSIONS = """
 SELECT name, installed_version AS installed, default_version AS available
@@ -37,11 +38,18 @@ _CONFLICTS = """
 SELECT sub_name AS subscription, n_conflict::int8 AS conflicts, n_dca::int8 AS delta_applied
 FROM spock.channel_summary_stats
 """
-# what the provider had written when it was last heard of; the row says when that was
+# what the provider had written when it was last heard of. Spock's own seconds say less than they seem to: in 5.x they
+# grow while nothing is written, in 6.x they are how long the last transaction took, also when all has stopped since
 _LAG = """
-SELECT origin_name AS provider, replication_lag_bytes::int8 AS bytes, commit_timestamp::text AS last_commit
+SELECT origin_name AS provider, replication_lag_bytes::int8 AS bytes, commit_timestamp::text AS last_commit,
+       extract(epoch FROM replication_lag)::float8 AS seconds
 FROM spock.lag_tracker
 WHERE receiver_name = (SELECT node_name FROM spock.local_node JOIN spock.node USING (node_id))
+"""
+_SETS = """
+SELECT set_name AS name, replicate_insert AS insert, replicate_update AS update, replicate_delete AS delete,
+       replicate_truncate AS truncate
+FROM spock.replication_set JOIN spock.local_node ON node_id = set_nodeid ORDER BY 1
 """
 _SLOTS = """
 SELECT slot_name AS name, active, wal_status,
@@ -59,6 +67,8 @@ _SERVER = (
     "max_wal_senders", "max_active_replication_origins", "shared_preload_libraries",
 )  # fmt: skip
 _PLUGINS = {"pgoutput", "spock_output"}
+# settings that are connection strings, or parts of one
+_DSNS = ("spock.primary_dsn", "spock.extra_connection_options")
 
 
 def extensions(conn: Any) -> dict[str, Any]:
@@ -69,8 +79,15 @@ def extensions(conn: Any) -> dict[str, Any]:
 
 
 def settings(conn: Any) -> dict[str, str]:
-    """Those of the server that Spock depends on, and its own."""
-    return {row["name"]: row["setting"] for row in conn.execute(_SETTINGS, [list(_SERVER)])}
+    """Those of the server that Spock depends on, and its own, without secrets."""
+    found = {row["name"]: row["setting"] for row in conn.execute(_SETTINGS, [list(_SERVER)])}
+    return {**found, **{name: without_secrets(found[name]) for name in _DSNS if found.get(name)}}
+
+
+def without_secrets(dsn: str) -> str:
+    """A connection string as it may be shown; all of it is hidden where it cannot be read."""
+    parameters = conninfo.read(dsn)
+    return HIDDEN if parameters is None else conninfo.write(parameters, hide=True)
 
 
 def wrong(found: dict[str, str]) -> list[str]:
@@ -96,7 +113,7 @@ def wrong(found: dict[str, str]) -> list[str]:
     return said
 
 
-def mesh_of(conn: Any, version: SpockVersion) -> dict[str, Any]:
+def mesh_of(conn: Any) -> dict[str, Any]:
     """Nodes, subscriptions, sets, lag, exceptions and conflicts of this database."""
     known = nodes(conn)
     lags = {row["provider"]: row for row in conn.execute(_LAG)}
@@ -109,6 +126,7 @@ def mesh_of(conn: Any, version: SpockVersion) -> dict[str, Any]:
             "status": subscription.status,
             "copying": copying(conn, subscription),
             "lag_bytes": max(0, lag["bytes"]) if lag and lag["bytes"] is not None else None,
+            "lag_seconds": lag["seconds"] if lag else None,
             "last_commit": lag["last_commit"] if lag else None,
             "conflicts": counted["conflicts"] if counted else 0,
             "delta_applied": counted["delta_applied"] if counted else 0,
@@ -119,6 +137,7 @@ def mesh_of(conn: Any, version: SpockVersion) -> dict[str, Any]:
         "local": next((node.name for node in known.values() if node.local), None),
         "nodes": {name: {**node.shown(), "id": node.id} for name, node in known.items()},
         "subscriptions": subs,
+        "sets": {row.pop("name"): row for row in map(dict, conn.execute(_SETS))},
         "slots": [dict(row) for row in conn.execute(_SLOTS)],
         "tables": {f"{t['schema']}.{t['name']}": t["sets"] or [] for t in tables},
         "tables_in_no_set": [f"{t['schema']}.{t['name']}" for t in tables if not t["sets"]],

@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Sequence
 
+from ._errors import CrossoverError
 from ._pg_sql import Statement, quote_literal
-from ._spock_join import arrive
+from ._spock_join import POLL, arrive
 from ._spock_mesh import Member
 from ._spock_mesh_plan import sub_disable
 
@@ -45,11 +47,22 @@ class Leave:
                 self._unsubscribe(member, self.name)
             self._slots(member)
         for member in here:
-            self._run(member, f"SELECT spock.node_drop({quote_literal(self.name)}, true)")
+            self._forget(member, self.name)
         if self.gone:
             for other in [name for name in self.gone.node_ids if name != self.name]:
-                self._run(self.gone, f"SELECT spock.node_drop({quote_literal(other)}, true)")
-            self._run(self.gone, f"SELECT spock.node_drop({quote_literal(self.name)}, true)")
+                self._forget(self.gone, other)
+            self._forget(self.gone, self.name)
+
+    def _forget(self, member: Member, name: str) -> None:
+        """A walsender of a subscription that was dropped may need a moment to end, and its slot keeps the node."""
+        until = time.monotonic() + self.timeout
+        while True:
+            try:
+                return self._run(member, f"SELECT spock.node_drop({quote_literal(name)}, true)")
+            except CrossoverError as exc:
+                if exc.sqlstate != "55000" or time.monotonic() > until:
+                    raise
+                time.sleep(POLL)
 
     def _run(self, member: Member, sql: str) -> None:
         if not self.check:

@@ -124,8 +124,11 @@ class MeshRun:
 
     def _remove(self) -> None:
         by_name = {member.name: member for member in self.all}
-        for name in self.w.remove:
-            leave = Leave(name, by_name.get(name), self.members, self.w.timeout, self.check)
+        leaving = list(self.w.remove)
+        while leaving:
+            name = leaving.pop(0)
+            others = [member for member in self.all if member in self.members or member.name in leaving]
+            leave = Leave(name, by_name.get(name), others, self.w.timeout, self.check)
             try:
                 leave.run()
             finally:
@@ -134,9 +137,9 @@ class MeshRun:
             self.removed += [name] if leave.done else []
             for dead in [member for member in self.members if member.dead]:
                 self.left_out.append(f"{dead.name} does not answer, so {name} was not removed there")
-        for member in self.members:
-            if not member.dead and not self.check:
-                member.look()
+            for member in self.all:
+                if not member.dead and not self.check:
+                    member.look()
 
     def _do(self, member: Member, statement: Statement) -> None:
         member.do(statement.sql)

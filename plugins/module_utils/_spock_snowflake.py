@@ -10,86 +10,121 @@ the catalogue, which no DDL replication carries: so each node is converted by it
 
 from __future__ import annotations
 
+import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Iterable
 
 from ._errors import CrossoverError
 from ._migration_sequences import definitions
 from ._pg_catalog import Scope
-from ._pg_connect import Login
+from ._pg_connect import Login, driver, sql_error
 from ._pg_sql import Statement, quote_literal
 
 FIRST, LAST = 1, 1023  # numbers of nodes
 SMALLEST = 1 << 52  # a snowflake id has milliseconds since 2023 in its upper bits: all are far above this
+RELOAD = 10.0  # seconds within which new sessions must have a setting
 
-_COLUMN = """
-SELECT a.attrelid::int8 AS relation, a.attnum AS number, format('%%I.%%I', n.nspname, c.relname) AS table,
-       a.attname AS column,
-       format_type(a.atttypid, NULL) AS type, a.attidentity <> '' AS identity,
-       coalesce(pg_get_expr(ad.adbin, ad.adrelid), '') LIKE 'snowflake.nextval(%%' AS converted
-FROM pg_depend d JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+# the columns that draw, the owning one first; of an identity column, which of its partitions have it too
+_COLUMNS = """
+WITH draws AS (
+    SELECT d.refobjid AS relation, d.refobjsubid AS number, true AS owns FROM pg_depend d
+    WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.objid = %s::regclass
+      AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
+    UNION ALL
+    SELECT ad.adrelid, ad.adnum, false FROM pg_depend d JOIN pg_attrdef ad ON ad.oid = d.objid
+    WHERE d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = %s::regclass)
+SELECT w.relation::int8 AS relation, w.number, format('%%I.%%I', n.nspname, c.relname) AS table,
+       quote_ident(a.attname) AS column, format_type(a.atttypid, a.atttypmod) AS type, bool_or(w.owns) AS owns,
+       a.attidentity <> '' AS identity, coalesce(pg_get_expr(ad.adbin, ad.adrelid), '') AS default,
+       CASE WHEN a.attidentity <> '' THEN (
+           SELECT min(format('%%I.%%I', pn.nspname, pc.relname)) FROM pg_partition_tree(a.attrelid) t
+           JOIN pg_class pc ON pc.oid = t.relid JOIN pg_namespace pn ON pn.oid = pc.relnamespace
+           JOIN pg_attribute pa ON pa.attrelid = t.relid AND pa.attname = a.attname AND pa.attidentity <> ''
+           WHERE t.level > 0) END AS partition
+FROM draws w JOIN pg_attribute a ON a.attrelid = w.relation AND a.attnum = w.number
 JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_attrdef ad ON ad.adrelid = a.attrelid AND ad.adnum = a.attnum
-WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.objid = %s::regclass
-  AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
-UNION ALL
-SELECT a.attrelid::int8, a.attnum, format('%%I.%%I', n.nspname, c.relname), a.attname, format_type(a.atttypid, NULL),
-       false, pg_get_expr(ad.adbin, ad.adrelid) LIKE 'snowflake.nextval(%%'
-FROM pg_depend d JOIN pg_attrdef ad ON ad.oid = d.objid
-JOIN pg_attribute a ON a.attrelid = ad.adrelid AND a.attnum = ad.adnum
-JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = %s::regclass
-  AND NOT EXISTS (SELECT FROM pg_depend o WHERE o.classid = 'pg_class'::regclass AND o.objid = d.refobjid
-                  AND o.refclassid = 'pg_class'::regclass AND o.refobjid = ad.adrelid AND o.refobjsubid = ad.adnum)
+WHERE a.attinhcount = 0
+GROUP BY 1, 2, 3, 4, 5, 7, 8, 9 ORDER BY owns DESC, 3, 4
 """
-# every column that follows by foreign keys, and the column itself, with what has to be rewritten
-_FOLLOWING = """
+# every column that follows by foreign keys, with those themselves, and each in the partitions and in what inherits it
+_CHANGING = """
 WITH RECURSIVE follows (relation, number) AS (
-    SELECT %s::int8::oid, %s::int2
+    SELECT w.relation::oid, w.number FROM unnest(%(relations)s::int8[], %(numbers)s::int2[]) AS w (relation, number)
     UNION
     SELECT k.conrelid, k.conkey[array_position(k.confkey, f.number)]
-    FROM follows f JOIN pg_constraint k ON k.contype = 'f' AND k.confrelid = f.relation AND f.number = ANY (k.confkey))
-SELECT format('%%I.%%I.%%I', n.nspname, c.relname, a.attname) AS name, format_type(a.atttypid, NULL) AS type,
-       greatest(c.reltuples, 0)::int8 AS rows, pg_relation_size(c.oid) AS bytes,
-       a.atttypid <> 'int8'::regtype AS changes,
-       (f.relation, f.number) = (%s::int8::oid, %s::int2) AS own
-FROM follows f JOIN pg_attribute a ON a.attrelid = f.relation AND a.attnum = f.number
-JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY own DESC, 1
+    FROM follows f JOIN pg_constraint k ON k.contype = 'f' AND k.confrelid = f.relation AND f.number = ANY (k.confkey)),
+columns (relation, number) AS (
+    SELECT * FROM follows
+    UNION
+    SELECT i.inhrelid, c.attnum FROM columns p JOIN pg_inherits i ON i.inhparent = p.relation
+    JOIN pg_attribute a ON a.attrelid = p.relation AND a.attnum = p.number
+    JOIN pg_attribute c ON c.attrelid = i.inhrelid AND c.attname = a.attname)
+SELECT format('%%I.%%I', n.nspname, c.relname) AS table, quote_ident(a.attname) AS column,
+       a.attinhcount > 0 AS inherited, a.atttypid <> 'int8'::regtype AS changes,
+       c.relkind = 'r' AND pg_relation_size(c.oid) > 0 AS filled, pg_total_relation_size(c.oid) AS bytes,
+       (SELECT min(pg_describe_object(d.classid, d.objid, 0)) FROM pg_depend d
+        LEFT JOIN pg_attrdef g ON d.classid = 'pg_attrdef'::regclass AND g.oid = d.objid
+        LEFT JOIN pg_attribute ga ON ga.attrelid = g.adrelid AND ga.attnum = g.adnum
+        WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum
+          AND (d.classid IN ('pg_rewrite'::regclass, 'pg_policy'::regclass, 'pg_trigger'::regclass)
+               OR ga.attgenerated <> '')) AS user
+FROM columns f JOIN pg_attribute a ON a.attrelid = f.relation AND a.attnum = f.number
+JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY 1, 2
 """
-_SETTING = "SELECT setting::int AS number, context FROM pg_settings WHERE name = 'snowflake.node'"
+_SETTING = "SELECT setting::int AS number, source FROM pg_settings WHERE name = 'snowflake.node'"
+# what ALTER DATABASE and ALTER ROLE have set goes before what the server has
+_OVERRIDES = """
+SELECT substr(o.setting, 16) AS number,
+       concat_ws(' in ', 'role ' || r.rolname, 'database ' || d.datname) AS whose
+FROM pg_db_role_setting s CROSS JOIN unnest(s.setconfig) AS o (setting)
+LEFT JOIN pg_roles r ON r.oid = s.setrole LEFT JOIN pg_database d ON d.oid = s.setdatabase
+WHERE o.setting ~ '^snowflake\\.node=' AND (d.oid IS NULL OR d.datname = current_database()) ORDER BY 2
+"""
+_PLAIN = re.compile(r"nextval\('(?:[^']|'')+'::regclass\)\Z")
+_CONVERTED = "snowflake.nextval("
 
 
 @dataclass(frozen=True)
 class Draw:
-    """A sequence and what draws from it. ``type`` is empty where no column does."""
+    """A sequence and what draws from it; no columns where the application itself calls nextval()."""
 
     name: str
-    column: str
-    type: str
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
     identity: bool
     converted: bool
-    follows: tuple[str, ...]  # columns that refer to it, directly or not
-    rewrites: int  # bytes of the tables whose column becomes int8
-    rows: bool  # whether one of them has any
+    follows: tuple[str, ...]  # columns that refer to them, directly or not
+    narrow: bool  # whether one of all these is no int8 yet
+    rewrites: int  # bytes of the tables that have rows and such a column
+    obstacle: str = ""  # why the extension or PostgreSQL would refuse, as a clause
 
     @property
-    def fits_back(self) -> bool:
-        """Whether a source with the same columns could take a snowflake id."""
-        return self.type in ("bigint", "")
+    def fits_back(self) -> bool | None:
+        """Whether a source with the same columns could take a snowflake id; of converted ones this is not known."""
+        return None if self.converted else not self.narrow
 
     def shown(self) -> dict[str, Any]:
         """For results and diffs."""
-        return {**vars(self), "follows": list(self.follows), "fits_back": self.fits_back}
+        found = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
+        del found["narrow"]
+        return {**found, "fits_back": self.fits_back}
 
 
-def require(conn: Any, login: Login) -> int:
+@dataclass(frozen=True)
+class Number:
+    """The node's number as a new session has it, and who has set it differently for some."""
+
+    now: int
+    source: str = "default"
+    overrides: tuple[tuple[str, str], ...] = ()  # number, whose
+
+
+def require(conn: Any, login: Login) -> Number:
     """The node's number, where the extension is usable; else one sentence."""
-    there = conn.execute("SELECT extversion AS v FROM pg_extension WHERE extname = 'snowflake'").fetchone()
-    row = conn.execute(_SETTING).fetchone()
-    if there and row is None:  # the library brings the setting once it is loaded
-        conn.execute("LOAD 'snowflake'")
-        row = conn.execute(_SETTING).fetchone()
-    if not there or row is None:
+    if conn.execute("SELECT FROM pg_extension WHERE extname = 'snowflake'").fetchone() is None:
         raise CrossoverError(
             "the extension snowflake is not in this database",
             code="no_snowflake",
@@ -97,54 +132,109 @@ def require(conn: Any, login: Login) -> int:
             untouched="nothing was changed",
             hint="install pgEdge's package for it and run CREATE EXTENSION snowflake, or crossover.pgedge.node",
         )
-    return int(row["number"])
+    try:
+        conn.execute("SELECT snowflake.get_node(0)")  # any call loads the library, which brings the setting
+        row = conn.execute(_SETTING).fetchone()
+        overrides = tuple((one["number"], one["whose"]) for one in conn.execute(_OVERRIDES))
+    except driver().Error as exc:
+        raise sql_error(
+            exc, login, "the extension snowflake does not answer", code="no_snowflake", untouched="nothing was changed"
+        ) from None
+    return Number(row["number"], row["source"], overrides)
 
 
-def read(conn: Any, scope: Scope, names: Iterable[str], login: Login) -> list[Draw]:
-    """The sequences of the scope, or those that are named."""
-    known = definitions(conn, scope)
-    wanted = list(names) or list(known)
-    if missing := [name for name in wanted if name not in known]:
+def read(conn: Any, scope: Scope, names: Iterable[str], tables: Iterable[str], login: Login) -> list[Draw]:
+    """The sequences of the scope: those that are named, or that these tables or columns draw from, or all."""
+    known, names, tables = definitions(conn, scope), list(names), list(tables)
+    missing = [name for name in names if name not in known]
+    draws = [_draw(conn, name) for name in (known if tables or not names else names) if name in known]
+    if tables:
+        missing += [table for table in tables if not any(_of(draw, [table]) for draw in draws)]
+        draws = [draw for draw in draws if draw.name in names or _of(draw, tables)]
+    if missing:
         raise CrossoverError(
-            f"{len(missing)} sequence(s) are not there: {', '.join(missing[:5])}",
+            f"{len(missing)} sequence(s), or tables that draw from one, are not there: {', '.join(missing[:5])}",
             code="no_relation",
             object=missing[0],
             server=str(login),
             untouched="nothing was changed",
             hint="give the schema too, and quote names that PostgreSQL would quote",
         )
-    return [_draw(conn, name) for name in wanted]
+    return draws
+
+
+def _of(draw: Draw, tables: Iterable[str]) -> bool:
+    return any(column == table or column.startswith(f"{table}.") for column in draw.columns for table in tables)
 
 
 def _draw(conn: Any, name: str) -> Draw:
-    columns = conn.execute(_COLUMN, [name, name]).fetchall()
+    columns = conn.execute(_COLUMNS, [name, name]).fetchall()
     if not columns:
         last = conn.execute(f"SELECT last_value AS v FROM {name}").fetchone()["v"]
-        return Draw(name, "", "", False, last >= SMALLEST, (), 0, False)
-    column = columns[0]
-    spot = [column["relation"], column["number"]]
-    found = conn.execute(_FOLLOWING, [*spot, *spot]).fetchall()
-    changes = [row for row in found if row["changes"]]
+        return Draw(name, (), (), False, abs(last) >= SMALLEST, (), False, 0)
+    spots = {"relations": [c["relation"] for c in columns], "numbers": [c["number"] for c in columns]}
+    found = conn.execute(_CHANGING, spots).fetchall()
+    own = tuple(f"{c['table']}.{c['column']}" for c in columns)
+    changing = [row for row in found if row["changes"]]
+    converted = all(c["default"].startswith(_CONVERTED) for c in columns)
     return Draw(
         name,
-        f"{column['table']}.{column['column']}",
-        column["type"],
-        column["identity"],
-        all(one["converted"] for one in columns),
-        tuple(row["name"] for row in found if not row["own"]),
-        sum(row["bytes"] for row in changes),
-        any(row["rows"] or row["bytes"] for row in changes),
+        own,
+        tuple(c["type"] for c in columns),
+        any(c["identity"] for c in columns),
+        converted,
+        tuple(n for n in (f"{r['table']}.{r['column']}" for r in found if not r["inherited"]) if n not in own),
+        bool(changing),
+        sum(row["bytes"] for row in changing if row["filled"] and _has_rows(conn, row["table"])),
+        "" if converted else obstacle(columns, changing),
     )
 
 
-def refuse_rows(draws: Iterable[Draw], login: Login) -> None:
-    """A column that becomes int8 means that its table is rewritten, and nobody reads or writes it meanwhile."""
-    heavy = [draw for draw in draws if not draw.converted and draw.rows]
+def _has_rows(conn: Any, table: str) -> bool:
+    return bool(conn.execute(f"SELECT EXISTS (SELECT FROM ONLY {table}) AS rows").fetchone()["rows"])
+
+
+def obstacle(columns: list[dict[str, Any]], changing: list[dict[str, Any]]) -> str:
+    """Why a conversion would fail, or leave one of the columns as it is; empty: it would not."""
+    for column in columns:
+        where = f"{column['table']}.{column['column']}"
+        if column["partition"]:
+            return f"{where} is an identity column, and of its partitions too ({column['partition']})"
+        if column["identity"] or column["default"].startswith(_CONVERTED):
+            continue
+        if not column["default"]:
+            return f"{where} owns it, but has no default that draws from it"
+        if not _PLAIN.match(column["default"]):
+            return f"the default of {where} is {column['default']}, not nextval() alone"
+    if len(columns) > 1 and columns[0]["owns"]:
+        others = ", ".join(f"{c['table']}.{c['column']}" for c in columns[1:])
+        return f"{columns[0]['table']}.{columns[0]['column']} owns it, but {others} draws from it too"
+    if used := next((row for row in changing if row["user"]), None):
+        return f"the type of {used['table']}.{used['column']} cannot change: {used['user']} depends on it"
+    return ""
+
+
+def refuse(draws: Iterable[Draw], rewrite: bool, login: Login) -> None:
+    """What cannot be converted; and, unless told to, what would rewrite tables that nobody can use meanwhile."""
+    left = [draw for draw in draws if not draw.converted]
+    if stuck := [draw for draw in left if draw.obstacle]:
+        raise CrossoverError(
+            f"{len(stuck)} sequence(s) cannot be converted: "
+            + "; ".join(f"{draw.name}: {draw.obstacle}" for draw in stuck[:5]),
+            code="cannot_convert",
+            object=stuck[0].name,
+            server=str(login),
+            untouched="nothing was changed",
+            hint="change that first, or leave them out by sequences, tables or exclude_tables; a step and an offset for "
+            "each node (crossover.pgedge.sequence_sync) keep ids apart too",
+        )
+    heavy = [] if rewrite else [draw for draw in left if draw.rewrites]
     if heavy:
         size = sum(draw.rewrites for draw in heavy) / 1048576
         raise CrossoverError(
             f"{len(heavy)} sequence(s) are drawn from by columns narrower than 64 bits in tables that have rows: "
-            f"{', '.join(draw.column for draw in heavy[:5])}; {size:.1f} MiB would be rewritten, locked meanwhile",
+            f"{', '.join(column for draw in heavy[:5] for column in draw.columns)}; {size:.1f} MiB would be rewritten, "
+            "locked meanwhile",
             code="has_rows",
             object=heavy[0].name,
             server=str(login),
@@ -158,22 +248,46 @@ def convert(draw: Draw) -> Statement:
     return Statement.of(f"SELECT snowflake.convert_sequence_to_snowflake({quote_literal(draw.name)}::regclass)")
 
 
-def number(wanted: int | None, now: int, taken: Iterable[int], login: Login) -> list[Statement]:
+def number(wanted: int | None, there: Number, taken: Iterable[int], login: Login) -> list[Statement]:
     """Give the node its number, which no other node may have: two would draw the same ids."""
-    effective = wanted if wanted is not None else now
-    problem = None
+    effective = wanted if wanted is not None else there.now
+    problem, hint = "", f"give each node a number of its own, {FIRST} to {LAST} (node_number)"
+    overrides = [(whose, value) for value, whose in there.overrides if value != str(effective)]
     if not FIRST <= effective <= LAST:
         problem = f"snowflake.node is {effective}" if wanted is None else f"{wanted} is no number of a node"
     elif effective in set(taken):
         problem = f"{effective} is another node's number"
+    elif overrides:
+        whose, value = overrides[0]
+        problem = f"snowflake.node is {value} for {whose}, whatever the server's is"
+        hint = "ALTER that with RESET snowflake.node first: some sessions would draw ids with another number"
+    elif effective != there.now and there.source not in ("default", "configuration file", "session"):
+        if not there.overrides:
+            problem = f"snowflake.node is {there.now} by the server's {there.source}, which goes before ALTER SYSTEM"
+            hint = "take it away there, or name that number"
     if problem:
         raise CrossoverError(
-            problem,
-            code="bad_number",
-            server=str(login),
-            untouched="nothing was changed",
-            hint=f"give each node a number of its own, {FIRST} to {LAST} (node_number)",
+            problem, code="bad_number", server=str(login), untouched="nothing was changed", hint=hint
         )
-    if wanted is None or wanted == now:
+    if effective == there.now:
         return []
     return [Statement.of(f"ALTER SYSTEM SET snowflake.node = {wanted}"), Statement.of("SELECT pg_reload_conf()")]
+
+
+def in_force(wanted: int, conn: Any, fresh: Callable[[], Any], login: Login) -> None:
+    """Wait until this session and new ones have the number: no id may be drawn with the old one."""
+    until = time.monotonic() + RELOAD
+    while True:
+        seen = {require(conn, login).now, require(fresh(), login).now}
+        if seen == {wanted}:
+            return
+        if time.monotonic() > until:
+            raise CrossoverError(
+                f"the node was given the number {wanted}, but its sessions still have "
+                f"{', '.join(str(one) for one in sorted(seen - {wanted}))}",
+                code="bad_number",
+                server=str(login),
+                untouched="no sequence was changed",
+                hint="see the server's log for what its configuration lacks, and run again",
+            )
+        time.sleep(0.05)

@@ -11,12 +11,14 @@ figures that are up to a second old; the application may be waiting for us.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Iterable, Mapping
 
 from ._errors import CrossoverError
+from ._pg_connect import driver
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.02  # seconds between two looks
 
@@ -45,15 +47,25 @@ class Hop:
 
 
 class Crossing:
-    """Events on every provider of the hops, on their way. ``waiting`` are the hops that they have not passed."""
+    """Events on every provider of the hops, on their way. ``waiting`` are the hops that they have not passed.
 
-    def __init__(self, hops: Iterable[Hop], conn: Mapping[str, Any]) -> None:
+    ``on_lost`` hears of a place whose connection breaks, and the others are still waited for; without it that raises.
+    """
+
+    def __init__(
+        self, hops: Iterable[Hop], conn: Mapping[str, Any], on_lost: Callable[[str, Exception], None] | None = None
+    ) -> None:
         self.begun = time.monotonic()
         self.conn = conn
+        self.on_lost = on_lost
         self.waiting = set(hops)
-        self.events = {place: _event(conn[place]) for place in {hop.provider for hop in self.waiting}}
+        self.events: dict[str, str] = {}
         self.passed: dict[Hop, float] = {}  # after how many ms
         self.behind: dict[Hop, int] = {}  # bytes, of those that wait
+        for place in sorted({hop.provider for hop in self.waiting}):
+            with self._unless_lost(place):
+                self.events[place] = _event(conn[place])
+        self.waiting = {hop for hop in self.waiting if hop.provider in self.events}
 
     @property
     def ms(self) -> float:
@@ -65,13 +77,25 @@ class Crossing:
         for place in {hop.subscriber for hop in self.waiting}:
             mine = {hop.origin: hop for hop in self.waiting if hop.subscriber == place}
             lsns = [self.events[hop.provider] for hop in mine.values()]
-            for row in self.conn[place].execute(_POSITIONS, [list(mine), lsns]):
-                hop = mine[row["origin"]]
-                self.behind[hop] = max(0, row["behind"])
-                if row["passed"]:
-                    self.passed[hop] = self.ms
+            with self._unless_lost(place):
+                for row in self.conn[place].execute(_POSITIONS, [list(mine), lsns]):
+                    hop = mine[row["origin"]]
+                    self.behind[hop] = max(0, row["behind"])
+                    if row["passed"]:
+                        self.passed[hop] = self.ms
         self.waiting -= set(self.passed)
         return self.waiting
+
+    @contextlib.contextmanager
+    def _unless_lost(self, place: str) -> Iterator[None]:
+        try:
+            yield
+        except driver().OperationalError as exc:
+            ending = (getattr(exc, "sqlstate", None) or "").startswith("57P")  # the server is going down
+            if self.on_lost is None or not (ending or self.conn[place].closed):
+                raise
+            self.on_lost(place, exc)
+            self.waiting = {hop for hop in self.waiting if hop.subscriber != place}
 
     def wait(self, seconds: float, on_look: Callable[[], None] | None = None) -> bool:
         """Until all are past; False when the time is over."""

@@ -301,14 +301,15 @@ def migration_of(runner: Runner) -> Migration:
 
 
 def _check_limits(migration: Migration) -> None:
-    """The session with the locks says nothing while the route is held, the other side drains, copies are made, and a clock
-    is waited for."""
+    """The session with the locks says nothing while the route is held, the other side drains, copies are made, or a
+    clock is waited for."""
     limits, copies = migration.limits, migration.copies
     if limits.lease <= max(limits.hold, limits.drain, limits.clock_skew, copies.budget if copies.any else 0):
         budget = f" and fence_copy_budget ({copies.budget:g} s)" if copies.any else ""
         raise CrossoverError(
             f"lease ({limits.lease:g} s) must be longer than hold_timeout ({limits.hold:g} s), drain_timeout "
-            f"({limits.drain:g} s) and clock_skew ({limits.clock_skew:g} s){budget}: the server would end the session that holds the locks",
+            f"({limits.drain:g} s) and clock_skew ({limits.clock_skew:g} s){budget}: the server would end the session "
+            "that holds the locks",
             code="bad_option",
             untouched="nothing was changed",
             hint="raise crossover_lease too",
@@ -379,7 +380,7 @@ def work(runner: Runner) -> Outcome:
             "steps": journal.as_list(),
             "table": journal.as_table(),
         },
-        warnings=[*switch.warnings, *switch.copy.warnings],
+        warnings=[*switch.turn.warnings, *switch.copy.warnings],
     )
 
 

@@ -12,8 +12,9 @@ version_added: "0.1.0"
 description:
   - Takes a sync event of Spock on every node and waits until it has arrived on every other one. Then all that was
     committed on any of them before has been applied on the others.
-  - A node that cannot be reached does not keep the others from being looked at; it fails the module at the end, which
-    names every pair that is late, and how late.
+  - A node that cannot be reached, or goes away meanwhile, does not keep the others from being looked at; it fails the
+    module at the end, which names every pair that is late, and how late.
+  - The login must be allowed to call C(pg_show_replication_origin_status()) and Spock's functions.
   - Prints how far it is while it waits.
 options:
   nodes:
@@ -144,7 +145,7 @@ pairs:
   returned: always
   sample: [{from: n1, to: n2, subscription: sub_n2_n1, status: replicating, passed: true, ms: 12.4, behind: 0}]
 unreachable:
-  description: The nodes that could not be reached, each with the reason.
+  description: The nodes that could not be reached, or went away while they were waited for, each with the reason.
   type: dict
   returned: always
   sample: {}
@@ -155,19 +156,25 @@ seconds:
   sample: 0.031
 """
 
+import contextlib
 import time
+from collections.abc import Iterator
 from itertools import permutations
 from typing import Any
 
 from ..module_utils._ansible import Outcome, Runner, login_spec, run_module
 from ..module_utils._errors import CrossoverError
-from ..module_utils._pg_connect import Login
+from ..module_utils._pg_connect import Login, driver, sql_error
 from ..module_utils._progress_words import size
+from ..module_utils._replication_apply import denied
 from ..module_utils._spock_node import require_node
 from ..module_utils._spock_version import require_spock
 from ..module_utils._spock_wait import Crossing, Hop, subscriptions_of
 
-AWAY = ("unreachable", "no_answer", "unknown_host", "no_connections_left")
+HINT = (
+    "grant login_user EXECUTE on pg_show_replication_origin_status() and on spock's functions, or log in as a superuser"
+)
+AWAY = ("unreachable", "no_answer", "unknown_host", "no_connections_left", "connect_failed")
 
 
 class Mesh:
@@ -177,6 +184,7 @@ class Mesh:
         self.params = runner.params
         self.names = [entry["name"] for entry in self.params["nodes"]]
         self.conn: dict[str, Any] = {}
+        self.logins: dict[str, Login] = {}
         self.unreachable: dict[str, str] = {}
         spock: dict[str, str] = {}  # our name of a node -> Spock's
         self._check()
@@ -189,13 +197,30 @@ class Mesh:
                     raise
                 self.unreachable[entry["name"]] = exc.message
                 continue
-            require_spock(conn, login)
-            spock[entry["name"]] = require_node(conn, login, "replication")
-            self.conn[entry["name"]] = conn
+            self.logins[entry["name"]] = login
+            with self.reading(entry["name"]):
+                require_spock(conn, login)
+                spock[entry["name"]] = require_node(conn, login, "replication")
+                self.conn[entry["name"]] = conn
         self.rows: dict[tuple[str, str], dict[str, Any]] = {}  # (from, to)
         for name, conn in self.conn.items():
-            known = {row["provider"]: row for row in subscriptions_of(conn)}
-            self.rows.update({(other, name): known[spock[other]] for other in spock if spock[other] in known})
+            with self.reading(name):
+                known = {row["provider"]: row for row in subscriptions_of(conn)}
+                self.rows.update({(other, name): known[spock[other]] for other in spock if spock[other] in known})
+
+    @contextlib.contextmanager
+    def reading(self, name: str) -> Iterator[None]:
+        """A node that goes away meanwhile is one that cannot be reached; one that refuses is told."""
+        try:
+            yield
+        except driver().OperationalError as exc:
+            self.lost(name, exc)
+        except driver().Error as exc:
+            raise denied(exc, self.logins[name], "what Spock knows could not be read") from None
+
+    def lost(self, name: str, exc: Exception) -> None:
+        """A node has gone away."""
+        self.unreachable[name] = " ".join(str(exc).split())
 
     def _check(self) -> None:
         chosen = [*self.params["from_nodes"], *self.params["to_nodes"]]
@@ -242,10 +267,13 @@ class Mesh:
     def refresh(self) -> None:
         """The subscriptions' status now."""
         for name, conn in self.conn.items():
-            status = {row["subscription"]: row["status"] for row in subscriptions_of(conn)}
-            for pair, row in self.rows.items():
-                if pair[1] == name:
-                    row["status"] = status.get(row["subscription"])
+            if name in self.unreachable:
+                continue
+            with self.reading(name):
+                status = {row["subscription"]: row["status"] for row in subscriptions_of(conn)}
+                for pair, row in self.rows.items():
+                    if pair[1] == name:
+                        row["status"] = status.get(row["subscription"])
 
 
 def told(pair: dict[str, Any], unreachable: dict[str, str]) -> str:
@@ -267,8 +295,13 @@ def work(runner: Runner) -> Outcome:
         pairs = mesh.table(None)
         text = f"would wait until {len(pairs)} pair(s) of nodes have each other's writes"
         return Outcome(msg=text, result={"met": False, "pairs": pairs, "unreachable": mesh.unreachable, "seconds": 0.0})
-    crossing = Crossing(mesh.hops, mesh.conn)
-    crossing.wait(runner.params["timeout"])
+    try:
+        crossing = Crossing(mesh.hops, mesh.conn, mesh.lost)
+        crossing.wait(runner.params["timeout"])
+    except driver().Error as exc:
+        raise sql_error(
+            exc, "the mesh", "it could not be seen how far the nodes are", hint=HINT, untouched="nothing was changed"
+        ) from None
     mesh.refresh()
     pairs = mesh.table(crossing)
     result = {"pairs": pairs, "unreachable": mesh.unreachable}

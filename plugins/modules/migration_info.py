@@ -151,9 +151,9 @@ finished:
   sample: {compare: [{name: shop.orders, rows: 10, bytes: 8192, note: equal}]}
 nodes:
   description:
-    - Each node by its name, with O(further_nodes). RV(ignore:fenced) says whether it refuses the application's writes, and
-      RV(ignore:mesh) in what state its subscriptions to the other nodes are, by Spock's names. Empty where O(node) is the
-      only one.
+    - Each node by its name, with O(further_nodes). RV(ignore:fenced) says whether it refuses the application's writes,
+      RV(ignore:mesh) in what state its subscriptions to the other nodes are, by Spock's names. Empty where O(node) is
+      the only one.
   type: dict
   returned: always
   sample:

@@ -14,11 +14,24 @@ description:
     draws. The column that draws becomes C(int8), and so does every column that refers to it by a foreign key.
   - Run it on each node. What it does is not replicated, since DDL replication would leave identity columns as they are
     on the other nodes, which would then draw the same ids.
+  - Convert on every node before one of them draws. A column that is still narrow on another node cannot take the id,
+    and the subscription there stops.
   - C(lastval()) no longer works for such a column. It cannot be taken back.
   - A source whose columns have 32 bits cannot take a snowflake id. See RV(sequences) for C(fits_back).
+  - What the extension or PostgreSQL would refuse is refused before anything is changed, in check mode too.
+  - The owner of the tables can convert sequences of C(serial) columns and plain defaults. Identity columns need a
+    superuser, since the extension changes the catalogue. So does O(node_number), or
+    C(GRANT ALTER SYSTEM ON PARAMETER snowflake.node) and C(EXECUTE) on C(pg_reload_conf()).
 options:
   sequences:
-    description: The sequences, as in SQL, with their schema. All of the scope if empty.
+    description: The sequences, as in SQL, with their schema. If O(tables) is empty too, all of the scope.
+    type: list
+    elements: str
+    default: []
+  tables:
+    description:
+      - The sequences that these draw from, too. Tables as C(schema.table), or columns as C(schema.table.column), as in
+        SQL.
     type: list
     elements: str
     default: []
@@ -34,7 +47,9 @@ options:
     default: []
   node_number:
     description:
-      - The node's number in its ids, 1 to 1023. It is set with ALTER SYSTEM and a reload. By default it must have one.
+      - The node's number in its ids, 1 to 1023. It is set with C(ALTER SYSTEM) and a reload, and nothing is converted
+        before new sessions have it. By default the node must have one.
+      - A number that C(ALTER DATABASE) or C(ALTER ROLE) has set goes before it, so another one there is refused.
     type: int
   taken:
     description: Numbers of the other nodes, none of which this one may have.
@@ -83,15 +98,16 @@ queries:
   sample: ["SELECT snowflake.convert_sequence_to_snowflake('shop.orders_id_seq'::regclass)"]
 sequences:
   description:
-    - Each sequence as it was found, with the column that draws from it and its type, the columns that follow by foreign
-      keys, whether it is converted already, how many bytes of tables a conversion rewrites, and whether a source with
-      the same columns could take its ids back (RV(ignore:fits_back)).
+    - Each sequence as it was found, with the columns that draw from it and their types, the columns that follow by
+      foreign keys, whether it is converted already, how many bytes of tables that have rows a conversion rewrites
+      (RV(ignore:rewrites)), and whether a source with the same columns could take its ids back
+      (RV(ignore:fits_back); null for a converted one, whose columns are wide already).
   type: list
   elements: dict
   returned: always
   sample:
-    - {name: shop.orders_id_seq, column: shop.orders.id, type: integer, identity: false, converted: false,
-       follows: [shop.items.order_id], rewrites: 0, rows: false, fits_back: false}
+    - {name: shop.orders_id_seq, columns: [shop.orders.id], types: [integer], identity: false, converted: false,
+       follows: [shop.items.order_id], rewrites: 0, obstacle: "", fits_back: false}
 node_number:
   description: The node's number.
   type: int
@@ -100,9 +116,11 @@ node_number:
 """
 
 from ..module_utils._ansible import Outcome, Runner, run_module
+from ..module_utils._errors import CrossoverError
 from ..module_utils._pg_catalog import Scope
-from ..module_utils._replication_apply import apply
-from ..module_utils._spock_snowflake import convert, number, read, refuse_rows, require
+from ..module_utils._pg_connect import driver
+from ..module_utils._replication_apply import apply, denied
+from ..module_utils._spock_snowflake import convert, in_force, number, read, refuse, require
 
 
 def work(runner: Runner) -> Outcome:
@@ -110,25 +128,31 @@ def work(runner: Runner) -> Outcome:
     params = runner.params
     login = runner.login(label="server")
     conn = runner.connect(login)
-    now = require(conn, login)
+    there = require(conn, login)
     scope = Scope(tuple(params["schemas"]) or None, tuple(params["exclude_tables"]))
-    found = read(conn, scope, params["sequences"], login)
-    left = [draw for draw in found if not draw.converted]
-    numbering = number(params["node_number"], now, params["taken"], login)
-    if not params["rewrite"]:
-        refuse_rows(left, login)
-    conversions = [convert(draw) for draw in left]
+    try:
+        found = read(conn, scope, params["sequences"], params["tables"], login)
+    except driver().Error as exc:
+        raise denied(exc, login, "the sequences could not be read") from None
+    numbering = number(params["node_number"], there, params["taken"], login)
+    refuse(found, params["rewrite"], login)
+    conversions = [convert(draw) for draw in found if not draw.converted]
+    wanted = params["node_number"] if params["node_number"] is not None else there.now
     if not runner.check:
         apply(conn, login, numbering, "the node could not be given its number")
-        if numbering:  # the reload reaches this session too, but not at once; ids must not be drawn with the old one
-            conn.execute("SELECT pg_sleep(0.2)")
-        apply(conn, login, conversions, "the sequences could not be converted", together=True)
+        if numbering:
+            in_force(wanted, conn, lambda: runner.connect(login), login)
+        try:
+            apply(conn, login, conversions, "the sequences could not be converted", together=True)
+        except CrossoverError as exc:
+            if numbering:
+                exc.untouched = f"no sequence was changed; the node has its number, {wanted}"
+            raise
     steps = numbering + conversions
-    wanted = params["node_number"] if params["node_number"] is not None else now
     return Outcome(
         bool(steps),
         queries=steps,
-        before={"node_number": now, "converted": {draw.name: draw.converted for draw in found}},
+        before={"node_number": there.now, "converted": {draw.name: draw.converted for draw in found}},
         after={"node_number": wanted, "converted": {draw.name: True for draw in found}},
         result={"sequences": [draw.shown() for draw in found], "node_number": wanted},
     )
@@ -139,6 +163,7 @@ def main() -> None:
     run_module(
         {
             "sequences": {"type": "list", "elements": "str", "default": []},
+            "tables": {"type": "list", "elements": "str", "default": []},
             "schemas": {"type": "list", "elements": "str", "default": []},
             "exclude_tables": {"type": "list", "elements": "str", "default": []},
             "node_number": {"type": "int"},

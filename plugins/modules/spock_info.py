@@ -68,7 +68,7 @@ available:
   returned: always
   sample: {spock: 5.0.11, snowflake: 2.6.0}
 settings:
-  description: The server's settings on which a mesh depends, and all of Spock and snowflake.
+  description: The server's settings on which a mesh depends, and all of Spock and snowflake. Passwords are hidden.
   type: dict
   returned: always
   sample: {wal_level: logical, spock.exception_behaviour: sub_disable}
@@ -93,9 +93,17 @@ subscriptions:
     - Its subscriptions, each with status, provider, slot, sets, the tables that are still copied, bytes of WAL behind
       (RV(ignore:lag_bytes); null where not known) and conflicts.
     - Bytes are as of when the provider was last heard of. M(crossover.pgedge.mesh_wait) asks the provider.
+    - RV(ignore:lag_seconds) is Spock's own figure. In Spock 5 it is how long ago the last transaction was committed, and
+      grows while nothing is written. In Spock 6 it is how long the last transaction took to arrive, and stands still
+      while nothing arrives. So neither says by itself that a node is behind.
   type: dict
   returned: if installed
-  sample: {sub_n1_n2: {status: replicating, provider: n2, lag_bytes: 0, conflicts: 0}}
+  sample: {sub_n1_n2: {status: replicating, provider: n2, lag_bytes: 0, lag_seconds: 0.0013, conflicts: 0}}
+sets:
+  description: This node's replication sets, each with the operations that it replicates.
+  type: dict
+  returned: if installed
+  sample: {default_insert_only: {insert: true, update: false, delete: false, truncate: true}}
 slots:
   description: The slots from which other nodes read, with bytes behind and bytes of WAL that are kept for them.
   type: list
@@ -131,48 +139,55 @@ lsn:
   sample: 0/1A2B3C8
 """
 
+from typing import Any
+
 from ..module_utils._ansible import Outcome, Runner, run_module
 from ..module_utils._errors import CrossoverError
+from ..module_utils._pg_connect import Login, driver
+from ..module_utils._replication_apply import denied
 from ..module_utils._spock_info import extensions, mesh_of, settings, wal_position, wrong
 from ..module_utils._spock_version import require_spock
+
+
+def server(conn: Any) -> dict[str, Any]:
+    """What can be told without Spock too."""
+    offered = extensions(conn)
+    postgresql = conn.execute("SELECT current_setting('server_version') AS v").fetchone()["v"].split()[0]
+    return {
+        "versions": {
+            "postgresql": postgresql,
+            **{name: offered.get(name, {}).get("installed") for name in ("spock", "snowflake", "lolor")},
+        },
+        "available": {name: one["available"] for name, one in offered.items()},
+        "settings": settings(conn),
+    }
+
+
+def read(conn: Any, login: Login) -> dict[str, Any]:
+    """All of it."""
+    result = server(conn)
+    try:
+        require_spock(conn, login)
+    except CrossoverError as exc:
+        return {"installed": False, "why": str(exc), "problems": [], **result}
+    mesh = mesh_of(conn)
+    clashes = [
+        f"the id of node {c['node']}, {c['id']}, is the number of the replication origin {c['origin']} too: after a "
+        "crash changes can be lost; give the node another name"
+        for c in mesh.pop("clashes")
+    ]
+    problems = wrong(result["settings"]) + clashes
+    return {"installed": True, "why": "", "problems": problems, "lsn": wal_position(conn), **result, **mesh}
 
 
 def work(runner: Runner) -> Outcome:
     """Read."""
     login = runner.login(label="server")
     conn = runner.connect(login)
-    offered, found = extensions(conn), settings(conn)
-    postgresql = conn.execute("SELECT current_setting('server_version') AS v").fetchone()["v"].split()[0]
-    result = {
-        "versions": {
-            "postgresql": postgresql,
-            **{name: offered.get(name, {}).get("installed") for name in ("spock", "snowflake", "lolor")},
-        },
-        "available": {name: one["available"] for name, one in offered.items()},
-        "settings": found,
-    }
     try:
-        version = require_spock(conn, login)
-    except CrossoverError as exc:
-        return Outcome(result={"installed": False, "why": str(exc), "problems": [], "queries": [], **result})
-    mesh = mesh_of(conn, version)
-    clashes = [
-        f"the id of node {c['node']}, {c['id']}, is the number of the replication origin {c['origin']} too: after a "
-        "crash changes can be lost; give the node another name"
-        for c in mesh.pop("clashes")
-    ]
-    problems = wrong(found) + clashes
-    return Outcome(
-        result={
-            "installed": True,
-            "why": "",
-            "problems": problems,
-            "queries": [],
-            "lsn": wal_position(conn),
-            **result,
-            **mesh,
-        }
-    )
+        return Outcome(result={"queries": [], **read(conn, login)})
+    except driver().Error as exc:
+        raise denied(exc, login, "what Spock knows could not be read") from None
 
 
 def main() -> None:

@@ -363,13 +363,14 @@ def work(runner: Runner) -> Outcome:
         return told(params, last, ran=False, attached=True)
     begun = now(ledger)
     with ExitStack() as stack:
-        barrier, follower = None, NODE
-        if params["barrier"] and mesh:
-            barrier = MeshBarrier(first, node, params["recheck_timeout"])
-            stack.callback(barrier.close)
-        elif params["barrier"]:
-            names = Names.of(name, params["landing_node"])
-            barrier = CompareBarrier(source, node, names, params["subscription"], params["recheck_timeout"])
+        barrier: CompareBarrier | MeshBarrier | None = None
+        follower = NODE
+        if params["barrier"]:
+            names, seconds = Names.of(name, params["landing_node"]), params["recheck_timeout"]
+            if mesh:
+                barrier = MeshBarrier(first, node, seconds)
+            else:
+                barrier = CompareBarrier(source, node, names, params["subscription"], seconds)
             stack.callback(barrier.close)
             follower = barrier.subscriber
         progress = Progress(node, name, COMPARE, "rows")

@@ -18,6 +18,7 @@ import signal
 import sys
 import time
 
+import mesh
 from gate import GATES, LOGS, Result, Running
 
 LANES = [["unit", "integration", "molecule"], ["lint", "sanity", "docs-lint", "changelog-lint", "galaxy"]]
@@ -85,6 +86,8 @@ def summary(results: list[Result]) -> bool:
     for result in results:
         detail = result.why if result.word == "FAIL" else result.detail
         print(f"{result.name:15} {result.seconds:7.0f}  {result.word:5} {detail}".rstrip())
+    if len(results) > 1:
+        print(f"\n{mesh.said()}")
     passed, failed, skipped = (sum(result.count[i] for result in results) for i in range(3))
     print(f"\n{passed} passed, {failed} failed, {skipped} skipped", flush=True)
     return failed == 0

@@ -200,6 +200,17 @@ def test_a_node_leaves_and_comes_back(databases: list[Database], run_module: Cal
     whole(mesh(run_module, databases), "n1", "n2", "n3")
 
 
+def test_two_nodes_leave_at_once(databases: list[Database], run_module: Callable[..., Any]) -> None:
+    mesh(run_module, databases)
+    result = mesh(run_module, databases, remove=["n2", "n3"])
+    assert result["removed"] == ["n2", "n3"] and not result["left_out"], result
+    for database in databases:
+        assert not database.sql("SELECT FROM spock.subscription", superuser=True)
+        assert not database.sql("SELECT FROM pg_replication_slots WHERE database = %s", [database.name], True)
+    assert [row["node_name"] for row in databases[0].sql("SELECT node_name FROM spock.node", superuser=True)] == ["n1"]
+    assert not databases[1].sql("SELECT FROM spock.node", superuser=True)
+
+
 def test_a_dead_node_does_not_stop_the_others_and_can_be_removed(
     databases: list[Database], run_module: Callable[..., Any]
 ) -> None:

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -83,9 +85,26 @@ def test_every_table_is_in_the_set_that_fits_it(pair: list[Database], guard: Cal
     assert setting(pair[0]) == "transdiscard" and not guard(state="absent")["changed"]
 
 
-def test_what_alter_system_had_set_is_set_so_again(
+def test_an_apply_worker_is_never_waited_for_with_a_lock_in_hand(
     pair: list[Database], guard: Callable[..., dict[str, Any]]
 ) -> None:
+    """Else the two deadlock, and a subscription with disable_on_error is off."""
+    join(pair)
+    pair[0].sql("CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY)", superuser=True)
+    with ThreadPoolExecutor(1) as pool, pair[0].connect() as apply:
+        with apply.transaction():
+            apply.execute("LOCK TABLE b IN ROW EXCLUSIVE MODE")
+            running = pool.submit(guard, sets=True)
+            until = time.monotonic() + 30
+            while not pair[0].sql("SELECT FROM pg_locks WHERE NOT granted AND relation = 'b'::regclass"):
+                assert time.monotonic() < until and not running.done(), "it does not come to the second table"
+                time.sleep(0.05)
+            apply.execute("SET LOCAL lock_timeout = '3s'")
+            apply.execute("LOCK TABLE a IN ROW EXCLUSIVE MODE")
+        assert not running.result()["failed"], running.result()
+
+
+def test_what_alter_system_had_set_is_set_so_again(pair: list[Database], guard: Callable[..., dict[str, Any]]) -> None:
     join(pair)
     for sql in ("ALTER SYSTEM SET spock.exception_behaviour = 'discard'", "SELECT pg_reload_conf()"):
         pair[1].sql(sql, superuser=True)
@@ -136,7 +155,7 @@ def test_a_node_whose_id_is_an_origins_number(pair: list[Database], guard: Calla
     pair[0].sql("CREATE EXTENSION spock", superuser=True)
     pair[0].sql("SELECT spock.node_create(%s, 'host=127.0.0.1')", [name["name"]], superuser=True)
     assert not guard()["failed"], "the number is not taken yet"
-    made = []
+    made: list[tuple[str, int]] = []
     try:
         while not made or made[-1][1] < name["id"]:
             origin = f"crossover_test_{len(made)}"

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -108,6 +110,21 @@ def test_how_far_behind_and_how_much_room(linked, run_module, source_cluster):
     finally:
         source_cluster.sql("ALTER SYSTEM RESET max_slot_wal_keep_size")
         source_cluster.sql("SELECT pg_reload_conf()")
+
+
+def test_a_reader_that_is_silent_falls_behind(linked, run_module):
+    """Its connection is up and its last answer was prompt: as when a network swallows what is sent (stopped here)."""
+    source, node, name = linked
+    source.sql("INSERT INTO u VALUES (1)")
+    sub = one(run_module("replication_info", {**node.login, "source": source.login}), "subscriptions")
+    os.kill(sub["worker_pid"], signal.SIGSTOP)
+    try:
+        source.sql("INSERT INTO u VALUES (2)")
+        time.sleep(2)
+        behind = one(run_module("replication_info", {**node.login, "source": source.login}), "subscriptions")
+    finally:
+        os.kill(sub["worker_pid"], signal.SIGCONT)
+    assert behind["active"] and behind["lag_seconds"] is not None and behind["lag_seconds"] >= 1.5
 
 
 def test_a_slot_that_nobody_reads_ages(target_db, run_module):

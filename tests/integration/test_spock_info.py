@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,10 @@ class TestOnSpock:
         assert len(found["subscriptions"]) == 2 and [s["active"] for s in found["slots"]] == [True] * 2
         assert found["tables"] == {"public.item": ["default"], "public.log": []}
         assert found["tables_in_no_set"] == ["public.log"]
+        assert found["sets"]["default_insert_only"] == {
+            "insert": True, "update": False, "delete": False, "truncate": True
+        }  # fmt: skip
+        assert all(s["lag_seconds"] is None or s["lag_seconds"] >= 0 for s in found["subscriptions"].values())
         assert found["problems"] == [], "the tests' nodes are as they should be"
         assert one.cluster.password not in str({key: value for key, value in found.items() if key != "invocation"})
 
@@ -115,6 +120,57 @@ class TestOnSpock:
             one.sql(f"ALTER SYSTEM RESET {setting}", superuser=True)
             one.sql("SELECT pg_reload_conf()", superuser=True)
 
+    def test_passwords_in_settings(self, mesh_dbs: list[Database], run_module: Run) -> None:
+        one = mesh_dbs[0]
+        values = {
+            "spock.extra_connection_options": "keepalives=1 password=s3cret-words",
+            "spock.primary_dsn": "host=elsewhere password=''s3cret-words'' nonsense",
+        }
+        try:
+            for setting, value in values.items():
+                one.sql(f"ALTER SYSTEM SET {setting} = '{value}'", superuser=True)
+            one.sql("SELECT pg_reload_conf()", superuser=True)
+            until = time.monotonic() + 10
+            while "keepalives" not in str(found := run_module("spock_info", one.login)):
+                assert time.monotonic() < until
+        finally:
+            for setting in values:
+                one.sql(f"ALTER SYSTEM RESET {setting}", superuser=True)
+            one.sql("SELECT pg_reload_conf()", superuser=True)
+        assert "s3cret-words" not in str(found)
+        assert found["settings"]["spock.extra_connection_options"].startswith("keepalives=1 password=")
+
+    def test_a_node_with_the_number_of_an_origin(self, mesh_dbs: list[Database], run_module: Run) -> None:
+        one = mesh_dbs[0]
+        with one.connect(superuser=True) as conn:
+            conn.execute("SELECT pg_replication_origin_create('other')")
+            name = conn.execute("""SELECT 'x' || i AS name FROM generate_series(1, 1000000) i
+                                   JOIN pg_replication_origin ON roname = 'other' AND roident = hashtext('x' || i) & 65535
+                                   LIMIT 1""").fetchone()["name"]  # fmt: skip
+            try:
+                conn.execute("SELECT spock.node_create(%s, %s)", [name, one.dsn])
+                problems = run_module("spock_info", one.login)["problems"]
+            finally:
+                conn.execute("SELECT pg_replication_origin_drop('other')")
+        assert [p for p in problems if f"the id of node {name}" in p and "origin other" in p], problems
+
+    def test_a_login_that_may_not(self, mesh_dbs: list[Database], run_module: Run) -> None:
+        one, two = mesh_dbs[:2]
+        for database in (one, two):
+            database.sql("CREATE ROLE nobody_here LOGIN PASSWORD 'none'", superuser=True)
+        try:
+            weak = [{**d.login, "login_user": "nobody_here", "login_password": "none"} for d in (one, two)]
+            found = [
+                run_module("spock_info", weak[0]),
+                run_module("mesh_wait", {"nodes": [{"name": "a", **weak[0]}, {"name": "b", **weak[1]}]}),
+            ]
+        finally:
+            for database in (one, two):
+                database.sql("DROP ROLE nobody_here", superuser=True)
+        for result in found:
+            assert result["failed"] and "what Spock knows could not be read: permission denied" in result["msg"]
+            assert one.login["login_host"] in result["msg"] and "Grant what is missing" in result["msg"]
+
     def test_every_pair_is_waited_for(self, mesh: list[Database], run_module: Run) -> None:
         for number, database in enumerate(mesh):
             database.sql(
@@ -142,6 +198,24 @@ class TestOnSpock:
         assert passed == {("host1", "host2"), ("host2", "host1")} and list(found["unreachable"]) == ["host3"]
         again = run_module("mesh_wait", {"nodes": logins(mesh), "timeout": 60})
         assert not again["failed"], again["msg"]
+
+    def test_a_node_that_dies_while_it_is_waited_for(self, mesh: list[Database], run_module: Run) -> None:
+        mesh[1].sql("SELECT spock.sub_disable('sub_n2_n1')", superuser=True)
+        args = {"nodes": logins(mesh), "timeout": 8}
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(run_module, "mesh_wait", args)
+            try:
+                until = time.monotonic() + 60
+                looking = "SELECT FROM pg_stat_activity WHERE application_name = 'crossover' AND query ~ 'remote_lsn'"
+                while not mesh[2].sql(looking, superuser=True):
+                    assert time.monotonic() < until and not running.done()
+                mesh[2].cluster.stop("immediate")
+                found = running.result()
+            finally:
+                mesh[2].cluster.start()
+        assert found["failed"] and "host1 to host2: sub_n2_n1 is disabled" in found["msg"], found["msg"]
+        assert list(found["unreachable"]) == ["host3"]
+        assert ("host2", "host1") in {(pair["from"], pair["to"]) for pair in found["pairs"] if pair["passed"]}
 
     def test_progress_is_printed_while_it_waits(self, mesh: list[Database], tmp_path: Path) -> None:
         one, two = mesh[:2]

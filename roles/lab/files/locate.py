@@ -35,7 +35,12 @@ def server(bindir: Path) -> dict[str, Any]:
     found = re.search(r"(\d+)\S*", said)
     if not found:
         raise Missing(f"{bindir}/postgres does not tell its version: {said!r}")
-    return {"bindir": str(bindir), "version": int(found.group(1)), "full": found.group(0)}
+    return {
+        "bindir": str(bindir),
+        "version": int(found.group(1)),
+        "full": found.group(0),
+        "output_plugins": _knows_output_plugins(found.group(0)),
+    }
 
 
 def wheel() -> dict[str, dict[str, Any]]:
@@ -78,11 +83,10 @@ def with_spock() -> dict[str, Any]:
         asked = subprocess.run([program, "--sharedir", "--bindir"], capture_output=True, text=True, check=False)
         share, _newline, bindir = asked.stdout.strip().partition("\n")
         if asked.returncode == 0 and Path(share, "extension", "spock.control").exists():
-            one = server(Path(bindir))
-            return {**one, "output_plugins": _knows_output_plugins(one["full"])}
+            return server(Path(bindir))
     raise Missing(
-        "no PostgreSQL with Spock was found for the nodes: it comes with pgEdge's packages; put its pg_config on the path, "
-        "or name it in CROSSOVER_PG_CONFIG"
+        "no PostgreSQL with Spock was found for the nodes: it comes with pgEdge's packages; put its pg_config on the "
+        "path, or name it in CROSSOVER_PG_CONFIG"
     )
 
 

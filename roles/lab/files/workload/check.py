@@ -102,7 +102,7 @@ def known(attempts: Iterable[Attempt], keys: Keyed) -> Keyed:
 def check(
     dsn: str, run: str, attempts: list[Attempt], expected_sum: int, ended: bool, later: bool = False
 ) -> dict[str, Any]:
-    """The verdict on one database. ``attempts`` must have been read before this call; ``later``: some time before it."""
+    """The verdict on one database. ``attempts`` must have been read before this call (``later``: some time before)."""
     there = look(dsn, run)
     if later:
         there["keys"] = known(attempts, there["keys"])

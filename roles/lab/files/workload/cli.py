@@ -38,7 +38,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--dsn-new", required=True, help="the database that must have everything")
     command.add_argument("--dsn-old", help="the other one, judged in the same way under `old`")
     command.add_argument(
-        "--dsn-node", action="append", default=[], help="a node that hears of everything a moment later, judged under `nodes`"
+        "--dsn-node",
+        action="append",
+        default=[],
+        help="a node that hears of everything a moment later, judged under `nodes`",
     )
     command.add_argument("--from", dest="begin", help="mark at which the window begins")
     command.add_argument("--to", dest="end", help="mark at which it ends")
