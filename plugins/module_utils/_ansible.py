@@ -53,6 +53,22 @@ def further_nodes_option() -> dict[str, dict[str, Any]]:
     return {"further_nodes": {"type": "list", "elements": "dict", "default": [], "options": options}}
 
 
+def sequences_option() -> dict[str, dict[str, Any]]:
+    """The option ``sequences``: how the nodes share them."""
+    hows = ["offset", "snowflake", "keep"]
+    exception = {
+        "sequence": {"type": "str", "required": True},
+        "how": {"type": "str", "required": True, "choices": hows},
+    }
+    options = {
+        "how": {"type": "str", "choices": hows},
+        "exceptions": {"type": "list", "elements": "dict", "default": [], "options": exception},
+        "stride": {"type": "int"},
+        "nodes": {"type": "list", "elements": "str", "default": []},
+    }
+    return {"sequences": {"type": "dict", "default": {}, "options": options, "apply_defaults": True}}
+
+
 @dataclass
 class Outcome:
     """What a module returns. ``before`` and ``after`` fill the diff; ``queries`` is the same in check mode."""

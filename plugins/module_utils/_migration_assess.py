@@ -11,7 +11,9 @@ from typing import Any, Iterable
 
 from . import _migration_assess_rules_access as _access
 from . import _migration_assess_rules_fence as _fence
+from . import _migration_assess_rules_mesh as _mesh
 from . import _migration_assess_rules_objects as _objects
+from . import _migration_assess_rules_sequences as _sequences
 from . import _migration_assess_rules_server as _server
 from . import _migration_assess_rules_settings as _settings
 from . import _migration_assess_rules_tables as _tables
@@ -19,7 +21,8 @@ from ._migration_assess_facts import Facts, Wanted
 from ._migration_assess_finding import BLOCKER, RULES, SEVERITIES, Finding, Waiver, waive
 from ._migration_assess_server import OLDEST_READABLE
 
-RULE_FILES = (_server, _settings, _access, _tables, _fence, _objects)  # each has put its rules in RULES on import
+# Each has put its rules in RULES on import.
+RULE_FILES = (_server, _settings, _access, _tables, _fence, _objects, _mesh, _sequences)
 
 
 def assess(facts: Facts, wanted: Wanted, waivers: Iterable[Waiver] = ()) -> list[Finding]:

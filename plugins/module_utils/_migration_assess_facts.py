@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Mapping
 
 from ._migration_names import Names
+from ._migration_sequences_choice import Choice
 from ._pg_catalog import Table
 from ._pg_sql import quote_ident
 
@@ -74,6 +75,14 @@ class Server:
     subscriptions: tuple[str, ...] = ()  # of this database
     clock: float = 0.0  # seconds ahead of the runner
     clock_error: float = 0.0
+    label: str = ""  # by the inventory
+    spock_node: str | None = None
+    same_ids: tuple[tuple[str, int, str], ...] = ()  # node, its id, the replication origin of that number
+
+    @property
+    def name(self) -> str:
+        """For sentences."""
+        return self.label or self.side
 
     def number(self, name: str) -> int | None:
         """A setting as a number, in the unit of pg_settings; None where the server does not know or show it."""
@@ -239,6 +248,9 @@ class Facts:
     pooled_pids: frozenset[int] = frozenset()
     advisory_locks: int = 0
     route_faults: tuple[RouteFault, ...] = ()
+    peers: tuple[Server, ...] = ()  # the other nodes, where they were read
+    counters: tuple[tuple[str, str], ...] = ()  # table and column
+    notifying: tuple[str, ...] = ()  # functions
     node_objects: tuple[str, ...] = ()  # relations and functions on the node within the scope
     control_row: bool = False
     phases: frozenset[str] = frozenset()  # that this migration's ledger knows
@@ -261,6 +273,7 @@ class Wanted:
     fence_copy_budget: float = 0.5  # seconds of the pause
     route: str = "none"
     large_table_bytes: int = 100 * 1024**3
+    sequences: Choice = field(default_factory=Choice)
 
 
 def grant(role: str, to: str) -> str:

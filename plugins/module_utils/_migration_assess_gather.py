@@ -64,6 +64,26 @@ JOIN pg_collation l ON l.oid = a.attcollation
 WHERE n.nspname = ANY (%(schemas)s) AND c.relkind IN ('r', 'p', 'm') AND a.attnum > 0 AND NOT a.attisdropped
   AND l.collnamespace = 'pg_catalog'::regnamespace AND l.collname NOT IN ('default', 'C', 'POSIX')
 """
+_TOTALS = "(^|_)(balance|count|counter|total|quantity|qty|stock|amount|points|credits?|hits|views|likes)(_|$)"
+# Numbers in rows that are updated, of no key, with a name that totals have.
+_COUNTERS = """
+SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS "table", quote_ident(a.attname) AS "column"
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_stat_user_tables t ON t.relid = c.oid
+WHERE n.nspname = ANY (%(schemas)s) AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped AND t.n_tup_upd > 0
+  AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'numeric'::regtype, 'money'::regtype,
+                     'float4'::regtype, 'float8'::regtype)
+  AND a.attgenerated = '' AND a.attname ~* %(totals)s
+  AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND a.attnum = ANY (i.indkey))
+  AND NOT EXISTS (
+      SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'f' AND a.attnum = ANY (k.conkey))
+ORDER BY 1, 2
+"""
+_NOTIFYING = """
+SELECT DISTINCT quote_ident(n.nspname) || '.' || quote_ident(p.proname) || '()' AS name
+FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+WHERE n.nspname = ANY (%(schemas)s) AND p.prosrc ~* '(pg_notify|\\mnotify\\M)' ORDER BY 1
+"""
 _EVENT_TRIGGERS = """
 SELECT t.evtname AS name FROM pg_event_trigger t WHERE NOT EXISTS (
     SELECT FROM pg_depend d WHERE d.classid = 'pg_event_trigger'::regclass AND d.objid = t.oid AND d.deptype = 'e')
@@ -105,11 +125,13 @@ def gather(
     wanted: Wanted,
     route: Mapping[str, Any],
     source_for_nodes: Login,
+    peers: Mapping[str, Any] | None = None,
 ) -> Facts:
     """Read both sides. Of a server that is too old only its version is known."""
     with _snapshot(conns["source"]), _snapshot(conns["node"]):
         sides = {side: read_server(conns[side], side) for side in ("source", "node")}
         facts: dict[str, Any] = dict(sides)
+        facts["peers"] = tuple(read_server(conn, "node", name) for name, conn in (peers or {}).items())
         if all(server.version >= OLDEST_READABLE for server in sides.values()):
             facts.update(_source(conns["source"], scope, wanted))
             facts.update(_node(conns["node"], scope, wanted))
@@ -155,6 +177,8 @@ def _source(conn: Any, scope: Scope, wanted: Wanted) -> dict[str, Any]:
         "inherited": _names(conn, _INHERITED, schemas),
         "foreign_keys": tuple((r["name"], r["table"], r["refers"]) for r in conn.execute(_FOREIGN_KEYS, schemas)),
         "used_collations": frozenset(_names(conn, _COLLATIONS, schemas)),
+        "counters": tuple((r["table"], r["column"]) for r in conn.execute(_COUNTERS, {**schemas, "totals": _TOTALS})),
+        "notifying": _names(conn, _NOTIFYING, schemas),
         "event_triggers": _names(conn, _EVENT_TRIGGERS, {}),
         "transactions": tuple(Session(**row) for row in conn.execute(_TRANSACTIONS)),
         "prepared": tuple(Prepared(**row) for row in conn.execute(_PREPARED)),

@@ -81,7 +81,7 @@ def decoding(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
     for server in (facts.source, facts.node):
         level = server.settings.get("wal_level")
         if level not in (None, "logical"):
-            needed = server.side == "source" or wanted.way_back
+            needed = server.side == "source" or wanted.way_back or wanted.nodes > 1
             setting = "rds.logical_replication = 1 in the parameter group" if server.service else "wal_level = logical"
             yield Finding(
                 "wal_level",

@@ -150,10 +150,12 @@ def spock(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
     if node.spock is None:
         yield Finding(
             "no_spock",
-            WARNING if wanted.nodes > 1 else INFO,
+            BLOCKER if wanted.nodes > 1 else INFO,
             "node",
             "The node has no extension spock: it is plain PostgreSQL, and no mesh can be made of it.",
-            "Install pgEdge's packages if it is to become one." if wanted.nodes > 1 else "",
+            "Install pgEdge's packages (the role node does), or leave one node in the group pgedge."
+            if wanted.nodes > 1
+            else "",
         )
         return
     loaded = node.settings.get("shared_preload_libraries")

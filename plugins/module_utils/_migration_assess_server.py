@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from ._migration_assess_facts import Collation, Extension, Server, Slot
+from ._migration_mesh import SAME_IDS, spock_node
 from ._pg_catalog import server_version
 
 OLDEST_READABLE = 140000  # older catalogues lack columns that are read here; the version is the finding then
@@ -21,7 +22,7 @@ _SETTINGS = (
     "statement_timeout transaction_timeout idle_session_timeout idle_in_transaction_session_timeout "
     "default_transaction_read_only default_transaction_isolation synchronous_commit synchronous_standby_names "
     "max_prepared_transactions track_commit_timestamp shared_preload_libraries output_plugin_libraries "
-    "rds.logical_replication server_encoding"
+    "rds.logical_replication server_encoding spock.exception_behaviour snowflake.node"
 ).split()
 
 _SERVER = """
@@ -56,7 +57,7 @@ _NO_WORKERS = (
 ).split(";")
 
 
-def read_server(conn: Any, side: str) -> Server:
+def read_server(conn: Any, side: str, label: str = "") -> Server:
     """One side as it is now; of a server too old to be read only the version."""
     version = server_version(conn)
     text = conn.execute("SHOW server_version").fetchone()["server_version"]
@@ -107,7 +108,17 @@ def read_server(conn: Any, side: str) -> Server:
         subscriptions=_subscriptions(conn),
         clock=clock,
         clock_error=error,
+        label=label,
+        **_spock(conn),
     )
+
+
+def _spock(conn: Any) -> dict[str, Any]:
+    """How Spock stands in this database."""
+    if conn.execute("SELECT FROM pg_extension WHERE extname = 'spock'").fetchone() is None:  # {} is a row
+        return {}
+    ids = tuple((row["node"], int(row["id"]), row["origin"]) for row in conn.execute(SAME_IDS))
+    return {"spock_node": spock_node(conn), "same_ids": ids}
 
 
 def read_clock(conn: Any, tries: int = 3) -> tuple[float, float]:

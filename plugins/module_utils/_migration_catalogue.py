@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ._errors import CrossoverError
-from ._migration_catalogue_read import Catalogue, read
+from ._migration_catalogue_read import OWN, Catalogue, read
 from ._migration_control import read as read_control
 from ._migration_gates import BEFORE, Decision, Known
 from ._migration_ledger import Ledger
@@ -98,6 +98,7 @@ def unlike(drift: Drift, source: Catalogue, node: Catalogue, late: bool) -> list
             wanted.append("columns")
         if name.startswith(("view ", "materialized view ")):  # deparsed differently before PostgreSQL 16
             wanted = [part for part in wanted if part != "definition"]
+        wanted = [part for part in wanted if part != OWN]
         differing = [part for part in wanted if parts.get(part) != there.get(part)]
         if differing:
             found.append(f"{name} differs in its {' and '.join(differing)}")

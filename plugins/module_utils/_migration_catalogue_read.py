@@ -16,6 +16,7 @@ from ._pg_catalog import _SCHEMA_FILTER, Scope
 
 # object ("table shop.orders") -> part ("columns") -> hash
 Catalogue = dict[str, dict[str, str]]
+OWN = "numbers"  # the part of a sequence that each node of a mesh has for itself
 
 _KINDS = {"r": "table", "p": "table", "f": "foreign table", "v": "view", "m": "materialized view", "c": "type"}
 _KIND = "CASE c.relkind " + " ".join(f"WHEN '{k}' THEN '{word}'" for k, word in _KINDS.items()) + " END"
@@ -79,8 +80,7 @@ WITH ns AS MATERIALIZED (
     UNION ALL
     SELECT min(r.object), 'columns',
            string_agg(concat_ws(E'\\t', a.attname, {_TYPE}, a.attnotnull,
-                                -- a partition has its table's identity since 17
-                                CASE WHEN NOT r.relispartition THEN a.attidentity::text END, a.attgenerated::text,
+                                a.attgenerated::text,
                                 CASE WHEN a.attcollation <> t.typcollation THEN a.attcollation::regcollation::text END),
                       E'\\n' ORDER BY a.attnum)
     FROM rel r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -89,10 +89,13 @@ WITH ns AS MATERIALIZED (
                         AND x.objid = CASE WHEN t.typcategory = 'A' AND t.typelem <> 0 THEN t.typelem ELSE t.oid END
     GROUP BY r.oid
     UNION ALL
-    SELECT min(r.object), 'defaults',
-           string_agg(a.attname || E'\\t' || pg_get_expr(d.adbin, d.adrelid), E'\\n' ORDER BY a.attnum)
-    FROM rel r JOIN pg_attrdef d ON d.adrelid = r.oid
-         JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+    SELECT min(r.object), 'defaults',  -- identity too: on a node a column that draws snowflakes has a default instead
+           string_agg(concat_ws(E'\\t', a.attname, a.attidentity::text, pg_get_expr(d.adbin, d.adrelid)),
+                      E'\\n' ORDER BY a.attnum)
+    FROM rel r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
+         LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    -- a partition has its table's identity since 17
+    WHERE d.oid IS NOT NULL OR (a.attidentity <> '' AND NOT r.relispartition)
     GROUP BY r.oid
     UNION ALL
     SELECT min(r.object), 'constraints',
@@ -127,7 +130,11 @@ WITH ns AS MATERIALIZED (
     SELECT r.object, 'definition', pg_get_viewdef(r.oid) FROM rel r WHERE r.relkind IN ('v', 'm')
     UNION ALL
     SELECT s.object, 'definition',
-           concat_ws(E'\\t', format_type(q.seqtypid, NULL), q.seqstart, q.seqincrement, q.seqmin, q.seqmax, q.seqcycle)
+           concat_ws(E'\\t', format_type(q.seqtypid, NULL), sign(q.seqincrement), q.seqcycle,
+                     CASE WHEN q.seqincrement > 0 THEN q.seqmax ELSE q.seqmin END)
+    FROM seq s JOIN pg_sequence q ON q.seqrelid = s.oid
+    UNION ALL
+    SELECT s.object, '{OWN}', concat_ws(E'\\t', q.seqstart, q.seqincrement, q.seqmin, q.seqmax)
     FROM seq s JOIN pg_sequence q ON q.seqrelid = s.oid
     UNION ALL
     SELECT 'type ' || t.name, 'labels', string_agg(e.enumlabel, E'\\n' ORDER BY e.enumsortorder)

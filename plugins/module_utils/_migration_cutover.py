@@ -40,7 +40,7 @@ from ._migration_links import (
 from ._migration_mesh_ready import check_landing, check_mesh, has_spock
 from ._migration_rescue import Rescue, agree
 from ._migration_route import expect
-from ._migration_sequences_carry import Carry
+from ._migration_sequences_carry import carry_of
 from ._migration_sessions import Sessions, on_each
 from ._migration_sides import Link, Migration
 from ._migration_turn_round import TurnRound, unfinished
@@ -140,8 +140,7 @@ class Switch:
                     self.made += [link] if made["made"] else []
                 detail.update(slots=[link.slot for link in m.opposites], made=len(self.made))
         with step("sequences_first") as detail:
-            olds, news = ([self.at.conn[place] for place in m.places(side)] for side in (m.old, m.new))
-            self.carry = Carry(olds, news, m.scope, m.limits.sequence_gap, m.choice, m.direction)
+            self.carry = carry_of(m, self.at.conn)
             detail.update(self.carry.first_pass())
         with step("catch_up") as detail:
             if self.hops:  # forward, too: nothing was written there yet, and the mesh may have broken unnoticed

@@ -61,7 +61,7 @@ class FenceCopy:
         for conn in (self.reader, self.writer):
             conn.execute("SET idle_in_transaction_session_timeout = '30s'")
         self.writer.execute("SET synchronous_commit = on")
-        if self.writer.execute("SELECT FROM pg_extension WHERE extname = 'spock'").fetchone():
+        if self.writer.execute("SELECT FROM pg_extension WHERE extname = 'spock'").fetchone() is not None:
             for name, value in _SPOCK.items():
                 self.writer.execute("SELECT set_config(%s, %s, false)", [name, value])
         encodings = {conn.info.parameter_status("server_encoding") for conn in (self.reader, self.writer)}

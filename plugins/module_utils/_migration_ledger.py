@@ -112,7 +112,7 @@ class Ledger:
             self.conn.execute("SELECT pg_advisory_xact_lock(hashtext('crossover.ledger'))")
             self.conn.execute("SET LOCAL client_min_messages = warning")
             self.conn.execute("DELETE FROM crossover.migration WHERE id = %s", [self.need()])
-            last = not self.conn.execute("SELECT FROM crossover.migration").fetchone()
+            last = self.conn.execute("SELECT FROM crossover.migration").fetchone() is None
             row = self.conn.execute("SELECT to_regclass('crossover.control') IS NULL AS no_source").fetchone()
             if last and row["no_source"]:
                 self.conn.execute("DROP SCHEMA crossover CASCADE")

@@ -59,7 +59,7 @@ def spock_node(conn: Any) -> str | None:
 
 def alone(conn: Any) -> bool:
     """Whether nothing is replicated to this node through a mesh."""
-    return exists(conn, "spock.subscription") and not conn.execute("SELECT FROM spock.subscription").fetchone()
+    return exists(conn, "spock.subscription") and conn.execute("SELECT FROM spock.subscription").fetchone() is None
 
 
 def mesh_problems(conn: Any, peers: Sequence[str], patience: float) -> list[str]:
@@ -96,7 +96,7 @@ def _mesh_problems(conn: Any, peers: Sequence[str]) -> tuple[list[str], bool]:
 
 # -- node ids ----------------------------------------------------------------------------------------------------------
 
-_SAME = """
+SAME_IDS = """
 SELECT n.node_name AS node, n.node_id AS id, o.roname AS origin
 FROM spock.node n JOIN pg_replication_origin o ON o.roident = n.node_id ORDER BY 1
 """
@@ -104,7 +104,7 @@ FROM spock.node n JOIN pg_replication_origin o ON o.roident = n.node_id ORDER BY
 
 def refuse_same_ids(conn: Any, login: Login) -> None:
     """A node's id must not be the number of a replication origin on any node."""
-    for row in conn.execute(_SAME):
+    for row in conn.execute(SAME_IDS):
         raise CrossoverError(
             f"Spock's id of node {row['node']}, {row['id']}, is also the number of the replication origin "
             f"{row['origin']}: after a crash changes could be missing",

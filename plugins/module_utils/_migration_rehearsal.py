@@ -16,6 +16,7 @@ from ._migration_fence_copy import FenceCopy
 from ._migration_fence_share import within
 from ._migration_links import check_feed, check_tables, no_long_transactions
 from ._migration_mesh_ready import away, check_landing, check_mesh, has_spock
+from ._migration_sequences_carry import carry_of
 from ._migration_sides import Migration
 from ._migration_turn_round import unfinished
 from ._replication_lag import slot_state
@@ -54,6 +55,7 @@ def rehearse(migration: Migration, control: Control) -> dict[str, Any]:
             for place in migration.places(migration.old):
                 attempt(partial(no_long_transactions, conn[place], migration.limits.long_transaction))
             attempt(lambda: check_tables(migration, conn))
+            attempt(lambda: carry_of(migration, conn).read())
             if migration.further:
                 attempt(lambda: check_mesh(migration, conn))
             spock = migration.new == NODE and has_spock(conn[NODE])

@@ -10,18 +10,21 @@ last one, in the window, is one reading of every server and one statement on eac
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence as Several
+from collections.abc import Callable, Mapping
+from collections.abc import Sequence as Several
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from ._errors import CrossoverError
 from ._migration_deadline import together
 from ._migration_sequences import State, apply, definitions, failed, gaps, rates, read_states, refuse
 from ._migration_sequences import behind as told_behind
 from ._migration_sequences_choice import Choice
 from ._migration_sequences_mesh import Stand, Step, back, behind, forward, refuse_too_small, too_small
+from ._migration_sides import Migration
 from ._pg_catalog import Scope, Sequence
 from ._pg_connect import driver
-from ._spock_snowflake import SMALLEST
+from ._pg_sql import qualified
 
 Result = TypeVar("Result")
 _PATIENCE = 60.0  # seconds; in the window its own deadline comes first
@@ -60,12 +63,14 @@ class Carry:
         gap: int = 0,
         choice: Choice = Choice(),
         direction: str = "forward",
+        backwards: bool = False,
     ) -> None:
         self.olds = list(olds)
         self.news = list(news)
         self.scope = scope
         self.gap = gap
         self.direction = direction
+        self.backwards = backwards
         nodes = self.news if direction == "forward" else self.olds
         numbers = choice.numbers or tuple(range(len(nodes)))
         self.choice = Choice(choice.how, choice.exceptions, max(choice.stride, 1), numbers)
@@ -73,6 +78,7 @@ class Carry:
         self.here: list[dict[str, Sequence]] = []
         self.there: list[dict[str, Sequence]] = []
         self.rates: list[dict[str, float]] = []
+        self.missed: list[str] = []  # exceptions for sequences that are not there
 
     # -- the two passes ----------------------------------------------------------------------------------------------
 
@@ -115,6 +121,8 @@ class Carry:
         for here in self.here:
             for there in self.there:
                 refuse(here, there)
+        self.missed = self.choice.unknown(self.names)
+        self._leave_converted()
         if self.direction == "forward":
             (source,) = self.here
             states = read_states(self.olds[0], source)
@@ -122,8 +130,29 @@ class Carry:
             named = {name: [_at(self.news[i]) for i in found] for name, found in small.items()}
             refuse_too_small(named, self.choice.stride)
 
+    def _leave_converted(self) -> None:
+        """Those that draw snowflakes are not carried. Forward all nodes must draw them, or none."""
+        forward_ = self.direction == "forward"
+        nodes, known = (self.news, self.there) if forward_ else (self.olds, self.here)
+        found = self._each(nodes, lambda i: converted(nodes[i]))
+        for name in sorted(set().union(*found)):
+            plain = [_at(nodes[i]) for i, names in enumerate(found) if name not in names and name in known[i]]
+            if plain and forward_:
+                raise CrossoverError(
+                    f"sequence {name} draws snowflakes on some nodes, and not on {', '.join(plain)}",
+                    code="sequence_differs",
+                    object=name,
+                    untouched="no sequence was changed",
+                    hint="convert it there too, with crossover.pgedge.snowflake_sequence",
+                )
+            for i, names in enumerate(found):
+                if name in names:
+                    known[i].pop(name, None)
+            if forward_:
+                self.here[0].pop(name, None)
+
     def measure(self, seconds: float, horizon: float, extra: int = 0) -> None:
-        """How many calls to leave free: those in ``horizon`` seconds at the rate seen over ``seconds``, and ``extra``."""
+        """How many calls to leave free: ``extra``, and those in ``horizon`` seconds at the rate over ``seconds``."""
         before = self._each(self.olds, lambda i: read_states(self.olds[i], self.here[i]))
         start = time.monotonic()
         time.sleep(seconds if self.names else 0)
@@ -146,7 +175,7 @@ class Carry:
         found = Pass(states[: len(self.olds)], states[len(self.olds) :])
         found.steps = [[] for _new in self.news]
         for name in names:
-            old = [Stand(known[name], at[name]) for known, at in zip(self.here, found.old)]
+            old = [Stand(known[name], at[name]) for known, at in zip(self.here, found.old) if name in known]
             new = [Stand(known[name], at[name]) for known, at in zip(self.there, found.new)]
             for steps, step in zip(found.steps, self._steps(name, old, new, define)):
                 if step:
@@ -154,13 +183,10 @@ class Carry:
         return found
 
     def _steps(self, name: str, old: list[Stand], new: list[Stand], define: bool) -> list[Step | None]:
-        if any(converted(stand) for stand in (*old, *new)):
-            # What draws snowflakes meets nothing: they are far beyond what the source hands out.
-            return [None] * len(new)
-        calls = [gap.get(name, 0) for gap in self.gaps]
+        calls = [gap.get(name, 0) for gap, known in zip(self.gaps, self.here) if name in known]
         if self.direction == "forward":
-            return forward(name, old[0], new, self.choice, calls[0], define)
-        return [back(name, old, new[0], calls)]
+            return forward(name, old[0], new, self.choice, calls[0], define, self.backwards)
+        return [back(name, old, new[0], calls, self.backwards)]
 
     def lagging(self, old: Several[Mapping[str, State]], new: Several[Mapping[str, State]]) -> list[str]:
         """The sequences of the new side that would hand out a value that the old side has."""
@@ -168,8 +194,8 @@ class Carry:
         for there, states in zip(self.there, new):
             for name, state in states.items():
                 stand = Stand(there[name], state)
-                before = [Stand(here[name], at[name]) for here, at in zip(self.here, old) if name in at]
-                if not any(map(converted, (stand, *before))) and any(behind(one, stand) for one in before):
+                before = [Stand(here[name], at[name]) for here, at in zip(self.here, old) if name in here]
+                if any(behind(one, stand) for one in before):
                     late.append(name)
         return sorted(set(late))
 
@@ -183,9 +209,18 @@ class Carry:
         return [done[i] for i in range(len(conns))]
 
 
-def converted(stand: Stand) -> bool:
-    """Whether it draws snowflakes: the conversion lowers MAXVALUE, and the position is far beyond it."""
-    return stand.state.last_value >= SMALLEST and stand.state.last_value > stand.definition.maximum
+_CONVERTED = """
+SELECT DISTINCT n.nspname AS schema, s.relname AS name
+FROM pg_attrdef a
+JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = a.oid AND d.refclassid = 'pg_class'::regclass
+JOIN pg_class s ON s.oid = d.refobjid AND s.relkind = 'S' JOIN pg_namespace n ON n.oid = s.relnamespace
+WHERE pg_get_expr(a.adbin, a.adrelid) LIKE 'snowflake.nextval(%'
+"""
+
+
+def converted(conn: Any) -> set[str]:
+    """The sequences that draw snowflakes: their positions mean nothing to others, and meet nothing."""
+    return {qualified(row["schema"], row["name"]) for row in conn.execute(_CONVERTED)}
 
 
 def _define(conn: Any, steps: list[Step]) -> None:
@@ -201,3 +236,11 @@ def _define(conn: Any, steps: list[Step]) -> None:
 
 def _at(conn: Any) -> str:
     return f"{conn.info.host}:{conn.info.port}/{conn.info.dbname}"
+
+
+def carry_of(migration: Migration, conn: Mapping[str, Any]) -> Carry:
+    """For a switch; ``conn`` by place."""
+    olds = [conn[place] for place in migration.places(migration.old)]
+    news = [conn[place] for place in migration.places(migration.new)]
+    gap = migration.limits.sequence_gap
+    return Carry(olds, news, migration.scope, gap, migration.sequences, migration.direction)

@@ -13,7 +13,8 @@ The source keeps its own increment. Back, it goes past the furthest of all nodes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence as Several
+from collections.abc import Iterable, Mapping
+from collections.abc import Sequence as Several
 from dataclasses import dataclass, replace
 
 from ._errors import CrossoverError
@@ -44,6 +45,15 @@ class Step:
     note: str = ""
     exhausted: bool = False  # this server has no value left
 
+    def shown(self) -> tuple[dict[str, object], dict[str, object]]:
+        """Before and after, for results and diffs."""
+        before: dict[str, object] = dict(self.before.state.as_dict())
+        after: dict[str, object] = dict(self.state.as_dict())
+        if self.definition:
+            before.update(_numbers(self.before.definition))
+            after.update(_numbers(self.definition))
+        return before, after
+
     @property
     def after(self) -> State:
         """Where it is set to."""
@@ -66,6 +76,11 @@ class Step:
             called = "true" if self.state.is_called else "false"
             found.append(f"SELECT setval({quote_literal(self.name)}, {self.state.last_value}, {called})")
         return [Statement.of(text) for text in found]
+
+
+def _numbers(definition: Sequence) -> dict[str, int]:
+    names = ("increment", "start", "minimum", "maximum")
+    return {name: getattr(definition, name) for name in names}
 
 
 # -- classes ---------------------------------------------------------------------------------------------------------
@@ -174,11 +189,20 @@ def _target(own: Grid, limits: Sequence, used: int, free: int) -> tuple[State, s
 
 
 def forward(
-    name: str, source: Stand, nodes: Several[Stand], choice: Choice, gap: int, define: bool = True
+    name: str,
+    source: Stand,
+    nodes: Several[Stand],
+    choice: Choice,
+    gap: int,
+    define: bool = True,
+    backwards: bool = False,
 ) -> list[Step | None]:
-    """What to do on each node, so that none hands out what the source or another node has. ``gap`` in calls."""
+    """What to do on each node, so that none hands out what the source or another node has. ``gap`` in calls.
+
+    A node that is ahead stays as it is, unless ``backwards``.
+    """
     if choice.at_cutover(name) == KEEP:
-        return [_as_the_source(name, source, node, gap) for node in nodes]
+        return [_as_the_other(name, source, node, gap, backwards) for node in nodes]
     limits, circle = source.definition, _Circle(source.definition)
     _refuse_outside(name, source, nodes)
     grids = [grid(limits, choice.number(i), choice.stride) for i in range(len(nodes))]
@@ -192,7 +216,7 @@ def forward(
         redefine = wish if define and node.definition != wish else None
         there = replace(node.definition, **_limits(limits, node))
         state, note, none_left = _target(own, there, used, gap * abs(limits.increment))
-        if redefine is None and _stays(node, own, state, none_left, circle):
+        if redefine is None and _stays(node, own, state, none_left, circle, backwards):
             found.append(None)
         else:
             found.append(Step(name, node, state, redefine, note, none_left))
@@ -206,27 +230,28 @@ def _limits(source: Sequence, node: Stand) -> dict[str, int]:
     return {"minimum": node.definition.minimum, "maximum": source.maximum}
 
 
-def _stays(node: Stand, own: Grid, wish: State, none_left: bool, circle: _Circle) -> bool:
+def _stays(node: Stand, own: Grid, wish: State, none_left: bool, circle: _Circle, backwards: bool) -> bool:
     following = upcoming(node.definition, node.state)
     if not node.definition.minimum <= following <= node.definition.maximum:
-        return True  # it has no value left, so it hands none out again
+        return none_left or not backwards  # it has no value left, so it hands none out again
     if none_left or following not in own:
         return False
-    return circle.beyond(following, wish.last_value) >= 0
+    distance = circle.beyond(following, wish.last_value)
+    return distance == 0 if backwards else distance >= 0
 
 
-def _as_the_source(name: str, source: Stand, node: Stand, gap: int) -> Step | None:
-    state, note = wanted(node.definition, source.state, gap)
-    distance = ahead(node.definition, source.state, node.state)
-    if distance <= 0:  # on a circle a gap may lead past the point opposite to the node
-        distance = ahead(node.definition, state, node.state)
-    return Step(name, node, state, None, note) if distance > 0 else None
+def _as_the_other(name: str, old: Stand, new: Stand, gap: int, backwards: bool) -> Step | None:
+    state, note = wanted(new.definition, old.state, gap)
+    distance = ahead(new.definition, old.state, new.state)
+    if distance <= 0:  # on a circle a gap may lead past the point opposite to the new one
+        distance = ahead(new.definition, state, new.state)
+    return Step(name, new, state, None, note) if distance > 0 or (backwards and distance < 0) else None
 
 
-def back(name: str, nodes: Several[Stand], source: Stand, gaps: Several[int]) -> Step | None:
+def back(name: str, nodes: Several[Stand], source: Stand, gaps: Several[int], backwards: bool = False) -> Step | None:
     """What to do on the source, so that it hands out nothing that a node has. ``gaps``: each node's, in calls."""
     if len(nodes) == 1 and nodes[0].definition.increment == source.definition.increment:
-        return _as_the_source(name, nodes[0], source, gaps[0])
+        return _as_the_other(name, nodes[0], source, gaps[0], backwards)
     definition = source.definition
     circle, own = _Circle(definition), Grid(source.state.last_value, definition.increment)
     used = circle.furthest(*(taken(node.definition, node.state) for node in nodes))
@@ -235,10 +260,7 @@ def back(name: str, nodes: Several[Stand], source: Stand, gaps: Several[int]) ->
     )
     free = max(0, circle.beyond(reserved, used)) if any(gaps) else 0
     state, note, none_left = _target(own, definition, used, free)
-    following = upcoming(definition, source.state)
-    if not definition.minimum <= following <= definition.maximum:
-        return None
-    if not none_left and circle.beyond(following, state.last_value) >= 0:
+    if _stays(source, own, state, none_left, circle, backwards):
         return None
     return Step(name, source, state, None, note, none_left)
 

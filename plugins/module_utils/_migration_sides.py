@@ -75,12 +75,12 @@ class Migration:
     copies: Wish = field(default_factory=Wish)  # what is copied at the fence
     tables: dict[str, list[Table]] = field(default_factory=dict)  # by place
     further: Sequence[FurtherNode] = ()
-    choice: Choice = field(default_factory=Choice)  # how the nodes share the sequences
+    sequences: Choice = field(default_factory=Choice)  # how the nodes share them
 
     def __post_init__(self) -> None:
         self.logins = {**self.logins, **{node.name: node.login for node in self.further}}
-        if self.choice.stride <= len(self.further):
-            self.choice = replace(self.choice, stride=len(self.further) + 1)
+        if self.sequences.stride <= len(self.further):
+            self.sequences = replace(self.sequences, stride=len(self.further) + 1)
 
     @property
     def new(self) -> str:

@@ -161,7 +161,7 @@ class Join:
             self._run(self.new, sub_create(self.new, peer, enabled=False))
         have = self._sub(self.new, peer)
         assert have is not None
-        if not peer.do("SELECT FROM pg_replication_slots WHERE slot_name = %s", [have.slot]).fetchone():
+        if peer.do("SELECT FROM pg_replication_slots WHERE slot_name = %s", [have.slot]).fetchone() is None:
             slot = (
                 f"SELECT lsn::text FROM pg_create_logical_replication_slot({quote_literal(have.slot)}, 'spock_output')"
             )

@@ -15,6 +15,7 @@ from typing import Any, Iterable
 
 from ._errors import CrossoverError
 from ._migration_sequences import definitions
+from ._migration_sequences_choice import Choice, when_to_convert
 from ._pg_catalog import Scope
 from ._pg_connect import Login
 from ._pg_sql import Statement, quote_literal
@@ -71,15 +72,19 @@ class Draw:
     follows: tuple[str, ...]  # columns that refer to it, directly or not
     rewrites: int  # bytes of the tables whose column becomes int8
     rows: bool  # whether one of them has any
+    narrow: tuple[str, ...] = ()  # it, and what refers to it, where that has less than 64 bits
+    table: str = ""
+    attribute: str = ""
 
     @property
     def fits_back(self) -> bool:
         """Whether a source with the same columns could take a snowflake id."""
-        return self.type in ("bigint", "")
+        return self.type in ("bigint", "") and not self.narrow
 
     def shown(self) -> dict[str, Any]:
         """For results and diffs."""
-        return {**vars(self), "follows": list(self.follows), "fits_back": self.fits_back}
+        found = {name: value for name, value in vars(self).items() if name not in ("table", "attribute")}
+        return {**found, "follows": list(self.follows), "narrow": list(self.narrow), "fits_back": self.fits_back}
 
 
 def require(conn: Any, login: Login) -> int:
@@ -134,6 +139,9 @@ def _draw(conn: Any, name: str) -> Draw:
         tuple(row["name"] for row in found if not row["own"]),
         sum(row["bytes"] for row in changes),
         any(row["rows"] or row["bytes"] for row in changes),
+        tuple(row["name"] for row in changes),
+        column["table"],
+        column["column"],
     )
 
 
@@ -151,6 +159,25 @@ def refuse_rows(draws: Iterable[Draw], login: Login) -> None:
             untouched="nothing was changed",
             hint="convert while the tables are empty, or set rewrite to true",
         )
+
+
+def selected(draws: Iterable[Draw], choice: Choice, source: Iterable[Draw] | None) -> list[Draw]:
+    """Those to convert now: before the switch what the source could take back, at the end all that were chosen."""
+    wide = {draw.name: draw.fits_back and bool(draw.type) for draw in source or ()}
+    found = []
+    for draw in draws:
+        when = when_to_convert(choice.chosen(draw.name), bool(draw.column), wide.get(draw.name, False))
+        if when == "prepare" or (when == "finish" and source is None):
+            found.append(draw)
+    return found
+
+
+def widen(draw: Draw) -> Statement:
+    """The column and all that refer to it, without drawing snowflakes yet."""
+    return Statement.of(
+        "SELECT snowflake.convert_column_to_int8(attrelid, attnum) FROM pg_catalog.pg_attribute "
+        f"WHERE attrelid = {quote_literal(draw.table)}::regclass AND attname = {quote_literal(draw.attribute)}"
+    )
 
 
 def convert(draw: Draw) -> Statement:

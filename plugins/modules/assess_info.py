@@ -28,6 +28,12 @@ options:
     type: list
     elements: str
     default: []
+  further_nodes:
+    description:
+      - The other nodes, each with the login options of the module and C(name). They are compared with the first one.
+    type: list
+    elements: dict
+    default: []
   phases:
     description:
       - For a further landing node, the phases that have run. The ledger on the first node knows them.
@@ -98,6 +104,7 @@ options:
 extends_documentation_fragment:
   - crossover.pgedge.login
   - crossover.pgedge.login.source
+  - crossover.pgedge.sequences
 attributes:
   check_mode:
     support: full
@@ -184,12 +191,21 @@ table:
   sample: ["SEVERITY FINDING                 WHAT IT MEANS, WHAT TO DO"]
 """
 
-from ..module_utils._ansible import Outcome, Runner, run_module, source_option
+from ..module_utils._ansible import (
+    Outcome,
+    Runner,
+    further_nodes_option,
+    run_module,
+    sequences_option,
+    source_option,
+)
 from ..module_utils._migration_assess import assess, open_blockers, sentence, summary, table
 from ..module_utils._migration_assess_facts import Wanted
 from ..module_utils._migration_assess_finding import waivers_of
 from ..module_utils._migration_assess_gather import gather
 from ..module_utils._migration_names import Names
+from ..module_utils._migration_sequences_choice import Choice
+from ..module_utils._migration_sides import further_nodes
 from ..module_utils._pg_catalog import Scope
 from ..module_utils._pg_connect import Login
 
@@ -210,12 +226,14 @@ def work(runner: Runner) -> Outcome:
         fence_copy_budget=params["fence_copy_budget"],
         route=params["route"].get("type") or "none",
         large_table_bytes=params["large_table_gb"] * 1024**3,
+        sequences=Choice.of(params["sequences"], params["landing_nodes"] or [params["node"]]),
     )
     source, node = runner.login("source"), runner.login()
     conns = {"source": runner.connect(source), "node": runner.connect(node)}
     scope = Scope(tuple(params["schemas"]) or None, tuple(params["exclude_tables"]))
     seen_by_nodes = Login.of({**params["source"], **params["source_for_nodes"]}, "source")
-    facts = gather(source, node, conns, scope, wanted, params["route"], seen_by_nodes)
+    peers = {one.name: runner.connect(one.login) for one in further_nodes(params)}
+    facts = gather(source, node, conns, scope, wanted, params["route"], seen_by_nodes, peers)
     findings = assess(facts, wanted, waivers)
     figures = summary(facts, findings)
     return Outcome(
@@ -250,6 +268,8 @@ def main() -> None:
             "route": {"type": "dict", "default": {}},
             "source_for_nodes": {"type": "dict", "default": {}},
             "width": {"type": "int", "default": 80},
+            **further_nodes_option(),
+            **sequences_option(),
         },
         work,
     )

@@ -169,6 +169,7 @@ options:
 extends_documentation_fragment:
   - crossover.pgedge.login
   - crossover.pgedge.login.source
+  - crossover.pgedge.sequences
 attributes:
   check_mode:
     support: full
@@ -249,7 +250,14 @@ steps:
 
 from typing import Any
 
-from ..module_utils._ansible import Outcome, Runner, further_nodes_option, run_module, source_option
+from ..module_utils._ansible import (
+    Outcome,
+    Runner,
+    further_nodes_option,
+    run_module,
+    sequences_option,
+    source_option,
+)
 from ..module_utils._errors import CrossoverError
 from ..module_utils._migration_control import NODE, SOURCE
 from ..module_utils._migration_cutover import Switch
@@ -260,6 +268,7 @@ from ..module_utils._migration_mesh_ready import away, only_members
 from ..module_utils._migration_names import Names
 from ..module_utils._migration_rehearsal import rehearse
 from ..module_utils._migration_route import make_route
+from ..module_utils._migration_sequences_choice import Choice
 from ..module_utils._migration_sides import Limits, Migration, further_nodes
 from ..module_utils._migration_turn import take_turn
 from ..module_utils._pg_catalog import Scope
@@ -294,6 +303,7 @@ def migration_of(runner: Runner) -> Migration:
             **{field: p[option] for option, field in SECONDS.items()},
             sequence_gap=p["sequence_gap"],
         ),
+        sequences=Choice.of(p["sequences"], [p["node"], *(one["name"] for one in p["further_nodes"])]),
         way_back=p["way_back"],
         copies=Wish(p["large_objects"] == "copy", p["unlogged"] == "copy", p["fence_copy_budget"]),
         further=further,
@@ -424,6 +434,7 @@ def main() -> None:
             "only_leave": {"type": "bool", "default": False},
             **{option: {"type": "float", "default": getattr(Limits, field)} for option, field in SECONDS.items()},
             "sequence_gap": {"type": "int", "default": 0},
+            **sequences_option(),
         },
         work,
         mutually_exclusive=[("only_agree", "only_leave")],

@@ -12,6 +12,8 @@ version_added: "0.1.0"
 description:
   - Sets every sequence of one side, owned by a column or not, to where the other side's stands. No replication does
     that.
+  - On several nodes each gets values of its own, by C(INCREMENT) and C(START) (see O(sequences)). A node that is called
+    meanwhile may draw a value twice: give nodes their values before they take writes.
   - Honours C(is_called), the increment's sign, the limits and C(CYCLE). A sequence that is ahead already is not moved.
   - Fails if a sequence is missing on the other side, or is still behind afterwards.
 options:
@@ -50,9 +52,21 @@ options:
     description: Also set back a sequence that is ahead of the other side's.
     type: bool
     default: false
+  node:
+    description: Name of the node that C(login_*) lead to.
+    type: str
+    default: n1
+  further_nodes:
+    description:
+      - The other nodes of the mesh, each with the login options of the module and C(name). All are set, or with
+        O(direction=back) the source goes past the furthest of them.
+    type: list
+    elements: dict
+    default: []
 extends_documentation_fragment:
   - crossover.pgedge.login
   - crossover.pgedge.login.source
+  - crossover.pgedge.sequences
 attributes:
   check_mode:
     support: full
@@ -82,6 +96,23 @@ EXAMPLES = r"""
       login_user: crossover
       login_password: "{{ source_password }}"
       login_db: shop
+
+- name: Three nodes, each with values of its own, and room for two more
+  crossover.pgedge.sequence_sync:
+    sequences:
+      stride: 5
+      exceptions:
+        - {sequence: shop.ticket_number, how: keep}
+    login_host: n1.example.com
+    login_user: crossover
+    login_password: "{{ node_password }}"
+    login_db: shop
+    further_nodes: "{{ other_nodes }}"
+    source:
+      login_host: aurora.example.com
+      login_user: crossover
+      login_password: "{{ source_password }}"
+      login_db: shop
 """
 
 RETURN = r"""
@@ -97,6 +128,7 @@ moved:
   returned: success
   sample:
     - name: shop.orders_id_seq
+      node: n1
       before: {last_value: 1, is_called: false}
       after: {last_value: 5230, is_called: true}
       note: ""
@@ -125,51 +157,81 @@ queries:
   sample: ["SELECT setval('shop.orders_id_seq', 5230, true)"]
 """
 
-from typing import Any
 
-from ..module_utils import _migration_sequences as domain
-from ..module_utils._ansible import Outcome, Runner, run_module, source_option
+from ..module_utils._ansible import (
+    Outcome,
+    Runner,
+    further_nodes_option,
+    run_module,
+    sequences_option,
+    source_option,
+)
+from ..module_utils._migration_sequences_carry import Carry, Pass
+from ..module_utils._migration_sequences_choice import Choice
+from ..module_utils._migration_sequences_mesh import Step
+from ..module_utils._migration_sides import further_nodes
 from ..module_utils._pg_catalog import Scope
 
 
 def work(runner: Runner) -> Outcome:
-    """Read both sides, plan, set, read again."""
+    """Read all, plan, set, read again."""
     params = runner.params
-    scope = Scope(tuple(params["schemas"]) or None, tuple(params["exclude_tables"]))
-    logins = runner.login("source"), runner.login()
-    old, new = (runner.connect(login) for login in (logins if params["direction"] == "forward" else reversed(logins)))
-    here, there = domain.definitions(old, scope), domain.definitions(new, scope)
-    domain.refuse(here, there)
-    known = {name: there[name] for name in here}
-
-    rates: dict[str, float] = {}
-    gap: Any = params["gap"]
-    if gap is None:
-        rates = domain.measure_rate(old, here, params["measure_seconds"]) if here else {}
-        gap = domain.gaps(rates, params["gap_seconds"])
-    states, before = domain.read_states(old, known), domain.read_states(new, known)
-    moves = domain.plan(known, states, before, gap, params["allow_backwards"])
+    forward = params["direction"] == "forward"
+    names = [params["node"], *(one["name"] for one in params["further_nodes"])]
+    choice = Choice.of(params["sequences"], names)
+    logins = [runner.login(label=params["node"]), *(one.login for one in further_nodes({**params, "name": ""}))]
+    source, nodes = [runner.connect(runner.login("source"))], [runner.connect(login) for login in logins]
+    carry = Carry(
+        source if forward else nodes,
+        nodes if forward else source,
+        Scope(tuple(params["schemas"]) or None, tuple(params["exclude_tables"])),
+        choice=choice,
+        direction=params["direction"],
+        backwards=params["allow_backwards"],
+    )
+    carry.read()
+    if params["gap"] is None:
+        carry.measure(params["measure_seconds"], params["gap_seconds"])
+    else:
+        carry.gaps = [dict.fromkeys(here, params["gap"]) for here in carry.here]
+    found = carry.plan(define=True)
+    lagging = carry.lagging(found.old, found.new)
+    unmatched = sorted({name for there in carry.there for name in there} - set(carry.names))
     if not runner.check:
-        domain.apply(new, moves)
-        late = domain.lagging(known, states, domain.read_states(new, known))
-        if late:
-            raise domain.behind(late)
+        carry.carry(found)
+    return _outcome(carry, found, names if forward else ["source"], lagging, unmatched)
+
+
+def _outcome(carry: Carry, found: Pass, places: list[str], lagging: list[str], unmatched: list[str]) -> Outcome:
+    steps = [(place, step) for place, part in zip(places, found.steps) for step in part]
+    several = len(places) > 1
+
+    def called(place: str, step: Step) -> str:
+        return f"{step.name} on {place}" if several else step.name
+
+    notes = {called(place, step): step.note for place, step in steps if step.note}
+    notes.update({called(place, step): "no value is left" for place, step in steps if step.exhausted})
+    missed = [f"there is no sequence {name}, for which an exception is made" for name in carry.missed]
+    rates: dict[str, float] = {}
+    for one in carry.rates:
+        for name, rate in one.items():
+            rates[name] = round(rates.get(name, 0.0) + rate, 1)
     return Outcome(
-        changed=bool(moves),
-        queries=[move.statement for move in moves],
-        before={move.name: move.before.as_dict() for move in moves},
-        after={move.name: move.after.as_dict() for move in moves},
+        changed=bool(steps),
+        queries=[statement for _place, step in steps for statement in step.statements],
+        before={called(place, step): step.shown()[0] for place, step in steps},
+        after={called(place, step): step.shown()[1] for place, step in steps},
         result={
-            "sequences": len(known),
+            "sequences": len(carry.names),
             "moved": [
-                {"name": m.name, "before": m.before.as_dict(), "after": m.after.as_dict(), "note": m.note}
-                for m in moves
+                {"name": s.name, "node": place, "before": s.shown()[0], "after": s.shown()[1], "note": s.note}
+                for place, s in steps
             ],
-            "lagging": domain.lagging(known, states, before),
-            "rates": {name: round(rate, 1) for name, rate in rates.items()},
-            "unmatched": [name for name in there if name not in here],
+            "lagging": lagging,
+            "rates": rates,
+            "unmatched": unmatched,
         },
-        warnings=[f"sequence {m.name}: {m.note}" for m in moves if m.note],
+        warnings=[f"sequence {name}: {note}" for name, note in notes.items()] + missed,
     )
 
 
@@ -185,6 +247,9 @@ def main() -> None:
             "measure_seconds": {"type": "float", "default": 0.5},
             "gap_seconds": {"type": "float", "default": 10.0},
             "allow_backwards": {"type": "bool", "default": False},
+            "node": {"type": "str", "default": "n1"},
+            **further_nodes_option(),
+            **sequences_option(),
         },
         work,
     )

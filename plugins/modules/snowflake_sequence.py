@@ -47,6 +47,32 @@ options:
         reads or writes it meanwhile.
     type: bool
     default: false
+  chosen:
+    description:
+      - Instead of O(sequences), what was chosen for the migration. Only sequences that a column draws from are
+        converted; one that the application calls would refuse it.
+    type: dict
+    suboptions:
+      how:
+        description: For all sequences.
+        type: str
+        required: true
+        choices: [offset, snowflake, keep]
+      exceptions:
+        description: Others, each with C(sequence) and C(how).
+        type: list
+        elements: dict
+        default: []
+  source:
+    description:
+      - How to reach the source, with the login options of the module. If given, only sequences are converted whose
+        column there, and all that refer to it, have 64 bits, so that the source can take their ids back.
+    type: dict
+  only_widen:
+    description:
+      - Only make the columns C(int8). Where nodes replicate, and columns are narrower, do this on every node first.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - crossover.pgedge.login
 attributes:
@@ -91,7 +117,7 @@ sequences:
   returned: always
   sample:
     - {name: shop.orders_id_seq, column: shop.orders.id, type: integer, identity: false, converted: false,
-       follows: [shop.items.order_id], rewrites: 0, rows: false, fits_back: false}
+       follows: [shop.items.order_id], narrow: [shop.orders.id], rewrites: 0, rows: false, fits_back: false}
 node_number:
   description: The node's number.
   type: int
@@ -99,10 +125,16 @@ node_number:
   sample: 1
 """
 
-from ..module_utils._ansible import Outcome, Runner, run_module
+from ..module_utils._ansible import Outcome, Runner, run_module, source_option
+from ..module_utils._migration_sequences_choice import HOWS, Choice
 from ..module_utils._pg_catalog import Scope
 from ..module_utils._replication_apply import apply
-from ..module_utils._spock_snowflake import convert, number, read, refuse_rows, require
+from ..module_utils._spock_snowflake import Draw, convert, number, read, refuse_rows, require, selected, widen
+
+CHOSEN = {
+    "how": {"type": "str", "required": True, "choices": list(HOWS)},
+    "exceptions": {"type": "list", "elements": "dict", "default": []},
+}
 
 
 def work(runner: Runner) -> Outcome:
@@ -113,11 +145,15 @@ def work(runner: Runner) -> Outcome:
     now = require(conn, login)
     scope = Scope(tuple(params["schemas"]) or None, tuple(params["exclude_tables"]))
     found = read(conn, scope, params["sequences"], login)
+    if params["chosen"]:
+        exceptions = {one["sequence"]: one["how"] for one in params["chosen"]["exceptions"]}
+        found = selected(found, Choice(params["chosen"]["how"], exceptions), _source(runner, scope))
     left = [draw for draw in found if not draw.converted]
     numbering = number(params["node_number"], now, params["taken"], login)
     if not params["rewrite"]:
         refuse_rows(left, login)
-    conversions = [convert(draw) for draw in left]
+    widening = params["only_widen"]
+    conversions = [widen(draw) for draw in left if draw.narrow] if widening else [convert(draw) for draw in left]
     if not runner.check:
         apply(conn, login, numbering, "the node could not be given its number")
         if numbering:  # the reload reaches this session too, but not at once; ids must not be drawn with the old one
@@ -129,9 +165,16 @@ def work(runner: Runner) -> Outcome:
         bool(steps),
         queries=steps,
         before={"node_number": now, "converted": {draw.name: draw.converted for draw in found}},
-        after={"node_number": wanted, "converted": {draw.name: True for draw in found}},
+        after={"node_number": wanted, "converted": {draw.name: draw.converted or not widening for draw in found}},
         result={"sequences": [draw.shown() for draw in found], "node_number": wanted},
     )
+
+
+def _source(runner: Runner, scope: Scope) -> list[Draw] | None:
+    if not runner.params["source"]:
+        return None
+    login = runner.login("source")
+    return read(runner.connect(login), scope, [], login)
 
 
 def main() -> None:
@@ -144,6 +187,9 @@ def main() -> None:
             "node_number": {"type": "int"},
             "taken": {"type": "list", "elements": "int", "default": []},
             "rewrite": {"type": "bool", "default": False},
+            "chosen": {"type": "dict", "options": CHOSEN},
+            **source_option(required=False),
+            "only_widen": {"type": "bool", "default": False},
         },
         work,
     )

@@ -16,6 +16,7 @@ import pytest
 from support.cluster import Cluster, wheel_bindir
 from support.collection import module_environment
 from support.database import Database
+from support.mesh import ON_SPOCK
 from support.pooler import Pooler, binary
 
 # What a default configuration of the lab's servers always has.
@@ -534,3 +535,91 @@ def test_the_phase(play, run_module, source_db, target_db, tmp_path):
     assert facts["assess.blockers"] == [] and [f["code"] for f in facts["assess.findings"] if f["waived"]] == [
         "unlogged_table"
     ]
+
+
+MESH = """
+    CREATE SCHEMA shop;
+    CREATE TABLE shop.account (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, balance numeric NOT NULL DEFAULT 0,
+                               total_owner int REFERENCES shop.account);
+    CREATE TABLE shop.item (id bigserial PRIMARY KEY, account int REFERENCES shop.account);
+    CREATE SEQUENCE shop.loose;
+    CREATE SEQUENCE shop.tiny AS smallint MAXVALUE 2;
+    CREATE FUNCTION shop.tell() RETURNS void LANGUAGE sql AS $$ SELECT pg_notify('shop', 'x') $$;
+    INSERT INTO shop.account DEFAULT VALUES;
+    UPDATE shop.account SET balance = 1;
+"""
+
+
+def _further(databases):
+    return [{**db.login, "name": f"n{k}"} for k, db in enumerate(databases[1:], 2)]
+
+
+def test_several_nodes_without_spock_are_refused(look, source_db, target_db, target_cluster):
+    source_db.as_owner(MESH)
+    second = Database(target_cluster).create()
+    try:
+        found = look(landing_nodes=["n1", "n2", "n3"], further_nodes=_further([target_db, second]))
+        assert severity(found, "no_spock", "node") == "blocker"
+        assert {"shop.tiny"} == set(found["sequence_too_small"])
+    finally:
+        second.drop()
+
+
+class TestOnSpock:
+    """What is read of real Spock."""
+
+    pytestmark = ON_SPOCK
+
+    def test_a_mesh_is_read_and_judged(self, run_module, source_db, spock_dbs):
+        source_db.as_owner(MESH)
+        names = ["n1", "n2", "n3"]
+        spock_dbs[0].sql("SELECT spock.node_create('first', 'host=127.0.0.1 dbname=x')", superuser=True)
+        args = {**spock_dbs[0].login, "source": source_db.login, "name": "shop", "landing_nodes": names,
+                "further_nodes": _further(spock_dbs), "sequences": {"exceptions": [
+                    {"sequence": "shop.item_id_seq", "how": "snowflake"},
+                    {"sequence": "shop.loose", "how": "snowflake"},
+                    {"sequence": "shop.tiny", "how": "keep"}]}}  # fmt: skip
+        until = time.monotonic() + 10
+        while True:  # the statistics of the update arrive a moment later
+            result = run_module("assess_info", args)
+            assert not result["failed"], result
+            found = {(f["code"], f["object"]): f for f in result["findings"]}
+            if ("counter_column", "shop.account.balance") in found or time.monotonic() > until:
+                break
+            time.sleep(0.5)
+        for code, name in (
+            ("counter_column", "shop.account.balance"),
+            ("no_spock_node", "n2"),
+            ("no_spock_node", "n3"),
+            ("sequence_keep", "shop.tiny"),
+            ("sequence_choices", "shop.account_id_seq"),
+            ("snowflake_not_drawn", "shop.loose"),
+            ("snowflake_clients", "source"),
+            ("truncate_cascade", "source"),
+            ("not_cluster_wide", source_db.name),
+        ):
+            assert (code, name) in found, (code, name, sorted(found))
+        assert "shop.tell()" in found["not_cluster_wide", source_db.name]["meaning"]
+        assert ("no_spock_node", "n1") not in found and ("no_spock", "node") not in found
+        assert ("counter_column", "shop.account.total_owner") not in found, "a foreign key is no total"
+        assert not {code for code, _name in found} & {"spock_versions", "peer_settings", "peer_clock", "node_id_taken"}
+
+    def test_a_nodes_id_that_is_an_origins_number(self, run_module, source_db, spock_dbs):
+        source_db.as_owner(CLEAN)
+        node = spock_dbs[1]
+        # some number that an origin of this server has becomes a node's id
+        node.sql("SELECT pg_replication_origin_create('crossover_test_same')", superuser=True)
+        try:
+            node.sql(
+                "INSERT INTO spock.node (node_id, node_name) SELECT roident, 'same' FROM pg_replication_origin "
+                "WHERE roname = 'crossover_test_same'",
+                superuser=True,
+            )
+            args = {**spock_dbs[0].login, "source": source_db.login, "name": "shop",
+                    "landing_nodes": ["n1", "n2", "n3"], "further_nodes": _further(spock_dbs)}  # fmt: skip
+            result = run_module("assess_info", args)
+            found = {(f["code"], f["object"]): f for f in result["findings"]}
+            assert "crossover_test_same on n2" in found["node_id_taken", "same"]["meaning"]
+        finally:
+            node.sql("DELETE FROM spock.node WHERE node_name = 'same'", superuser=True)
+            node.sql("SELECT pg_replication_origin_drop('crossover_test_same')", superuser=True)

@@ -207,7 +207,7 @@ def test_the_other_sign_is_refused(both: tuple[Database, Database], run_module: 
 
 def test_carry_is_quick_and_never_repeats(source_db: Database, target_db: Database) -> None:
     """What the cutover does: 200 sequences, calls between the passes, a window of a few milliseconds."""
-    from ansible_collections.crossover.pgedge.plugins.module_utils._migration_sequences import Carry
+    from ansible_collections.crossover.pgedge.plugins.module_utils._migration_sequences_carry import Carry
     from ansible_collections.crossover.pgedge.plugins.module_utils._pg_connect import Login, connect
 
     names = [f"shop.s{i}" for i in range(200)]
@@ -218,7 +218,7 @@ def test_carry_is_quick_and_never_repeats(source_db: Database, target_db: Databa
         connect(Login.of(source_db.login, "source")) as old,
         connect(Login.of(target_db.login, "node")) as new,
     ):
-        carry = Carry(old, new)
+        carry = Carry([old], [new])
         old.execute("SELECT nextval(n::regclass) FROM unnest(%s::text[]) AS n", [names])
         assert carry.first_pass() == {"sequences": 200, "moved": 200, "gap": 0}
         times = []

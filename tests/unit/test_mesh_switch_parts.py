@@ -45,7 +45,7 @@ def test_every_landing_node_has_a_feed_and_only_the_first_publishes() -> None:
         ("source", "n3", "crossover_shop_n3"),
     ]
     assert [(link.publisher, link.subscriber) for link in forward.opposites] == [("node", "source")]
-    assert forward.choice.stride == 3, "sequences are shared among all nodes"
+    assert forward.sequences.stride == 3, "sequences are shared among all nodes"
     assert forward.turned().feeds == forward.opposites
 
 
