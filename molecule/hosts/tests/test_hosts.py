@@ -49,7 +49,7 @@ def connect(name: str, **options: str) -> Any:
     known = {"host": name, "user": "crossover", "dbname": "shop", "connect_timeout": "5", **options}
     dsn = " ".join(f"{key}={value}" for key, value in known.items())
     psql = "psql -XAt -c 'SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()'"
-    return HOSTS["pooler"].run(f"PGPASSWORD='{password(name)}' {psql} %s", dsn)
+    return HOSTS["pooler"].run(f"PGPASSWORD=%s {psql} %s", password(name), dsn)
 
 
 @pytest.mark.parametrize("name", ["source", *NODES])
@@ -114,9 +114,8 @@ def test_no_password_is_where_others_read(name: str) -> None:
         assert {"/etc/pgbouncer/userlist.txt", "/opt/pgpass"} <= found.keys()
 
 
-LOG = """SELECT pg_read_file(CASE WHEN current_setting('data_directory') ~ '^/var/lib/pgedge' THEN 'startup.log'
-    ELSE format('/var/log/postgresql/postgresql-%s-main.log',
-                current_setting('server_version_num')::int / 10000) END)"""
+LOG = """SELECT pg_read_file(CASE WHEN current_setting('data_directory') ~ '^/var/lib/pgedge' THEN 'startup.log' ELSE
+    format('/var/log/postgresql/postgresql-%s-main.log', current_setting('server_version_num')::int / 10000) END)"""
 
 
 def test_nodes_restarted_one_at_a_time() -> None:
