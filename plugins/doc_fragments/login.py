@@ -141,16 +141,144 @@ options:
         default: true
 """
 
-    PUBLISHING_NODE = (
-        SOURCE.replace("  source:", "  publishing_node:")
-        .replace("O(source.", "O(publishing_node.")
-        .replace("    required: true\n", "")
-        .replace(
-            "The source, with the same options as the top level has for the node.",
-            "The publishing node, to compare this node with instead of the source, with the same options as the top "
-            "level. Both are nodes of one mesh, and the barrier is the mesh's.",
-        )
-    )
+    PUBLISHING_NODE = r"""
+options:
+  publishing_node:
+    description:
+      - The publishing node, to compare this node with instead of the source, with the same options as the top level.
+        Both are nodes of one mesh, and the barrier is the mesh's.
+    type: dict
+    suboptions:
+      login_host:
+        description: Host of the server. Empty means the local socket.
+        type: str
+        default: ""
+        aliases: [host]
+      login_port:
+        description: Port of the server.
+        type: int
+        default: 5432
+        aliases: [port]
+      login_user:
+        description: The role to log in as.
+        type: str
+        default: postgres
+        aliases: [login]
+      login_password:
+        description: Password of O(publishing_node.login_user).
+        type: str
+        default: ""
+      login_unix_socket:
+        description: Directory of the server's local socket.
+        type: str
+        default: ""
+        aliases: [unix_socket]
+      login_db:
+        description: The database to connect to.
+        type: str
+        aliases: [db, database]
+      ssl_mode:
+        description: libpq's C(sslmode).
+        type: str
+        default: prefer
+        choices: [allow, disable, prefer, require, verify-ca, verify-full]
+      ca_cert:
+        description: File with the certificates of trusted authorities.
+        type: str
+        aliases: [ssl_rootcert]
+      ssl_cert:
+        description: File with the client's certificate.
+        type: path
+      ssl_key:
+        description: File with the client's key.
+        type: path
+      connect_params:
+        description: Further libpq connection parameters.
+        type: dict
+        default: {}
+      session_role:
+        description: Switch to this role after the login.
+        type: str
+      trust_input:
+        description: Accepted for compatibility with community.postgresql.
+        type: bool
+        default: true
+"""
+
+    FURTHER_NODES = r"""
+options:
+  further_nodes:
+    description:
+      - The other nodes of the mesh, each with the options that the top level has.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the node.
+        type: str
+        required: true
+      landing:
+        description:
+          - Whether it has a subscription of its own to the source. Without one it can only have joined the mesh after
+            the switch.
+        type: bool
+        default: true
+      login_host:
+        description: Host of the server. Empty means the local socket.
+        type: str
+        default: ""
+        aliases: [host]
+      login_port:
+        description: Port of the server.
+        type: int
+        default: 5432
+        aliases: [port]
+      login_user:
+        description: The role to log in as.
+        type: str
+        default: postgres
+        aliases: [login]
+      login_password:
+        description: Password of O(further_nodes[].login_user).
+        type: str
+        default: ""
+      login_unix_socket:
+        description: Directory of the server's local socket.
+        type: str
+        default: ""
+        aliases: [unix_socket]
+      login_db:
+        description: The database to connect to.
+        type: str
+        aliases: [db, database]
+      ssl_mode:
+        description: libpq's C(sslmode).
+        type: str
+        default: prefer
+        choices: [allow, disable, prefer, require, verify-ca, verify-full]
+      ca_cert:
+        description: File with the certificates of trusted authorities.
+        type: str
+        aliases: [ssl_rootcert]
+      ssl_cert:
+        description: File with the client's certificate.
+        type: path
+      ssl_key:
+        description: File with the client's key.
+        type: path
+      connect_params:
+        description: Further libpq connection parameters.
+        type: dict
+        default: {}
+      session_role:
+        description: Switch to this role after the login.
+        type: str
+      trust_input:
+        description: Accepted for compatibility with community.postgresql.
+        type: bool
+        default: true
+"""
 
     NODES = r"""
 options:

@@ -14,6 +14,7 @@ options:
   sequences:
     description: How the nodes of a mesh share the sequences.
     type: dict
+    default: {}
     suboptions:
       how:
         description:

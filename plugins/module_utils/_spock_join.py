@@ -70,6 +70,17 @@ class Join:
         member.look()
         return member.have.get(provider.name)
 
+    def _there(self, member: Member, provider: Member) -> Subscription:
+        found = self._sub(member, provider)
+        if found is None:
+            raise CrossoverError(
+                f"the subscription of {member.name} to {provider.name} has gone meanwhile",
+                code="changed_meanwhile",
+                server=str(member.login),
+                hint="see that nobody else works on the mesh, then run this again",
+            )
+        return found
+
     def _run(self, member: Member, statement: Statement) -> None:
         member.do(statement.sql)
         self.done.append(Statement(f"{member.name}: {statement.sql}", f"{member.name}: {statement.shown}"))
@@ -159,8 +170,7 @@ class Join:
         """Steps 1 and 2."""
         if self._sub(self.new, peer) is None:
             self._run(self.new, sub_create(self.new, peer, enabled=False))
-        have = self._sub(self.new, peer)
-        assert have is not None
+        have = self._there(self.new, peer)
         if peer.do("SELECT FROM pg_replication_slots WHERE slot_name = %s", [have.slot]).fetchone() is None:
             slot = (
                 f"SELECT lsn::text FROM pg_create_logical_replication_slot({quote_literal(have.slot)}, 'spock_output')"
@@ -194,14 +204,11 @@ class Join:
                 self._on(self.donor, peer)
 
     def _following(self, peer: Member) -> Subscription:
-        have = self._sub(self.donor, peer)
-        assert have is not None
-        return have
+        return self._there(self.donor, peer)
 
     def _advance(self, peer: Member) -> None:
         """The slot is free once the donor's worker is gone; then its origin says up to where it has applied."""
-        following, mine = self._following(peer), self._sub(self.new, peer)
-        assert mine is not None
+        following, mine = self._following(peer), self._there(self.new, peer)
         self._wait(
             f"{self.donor.name} did not let go of {peer.name}",
             lambda: peer.do(_READING, [following.slot]).fetchone() is None,

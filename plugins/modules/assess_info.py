@@ -31,9 +31,6 @@ options:
   further_nodes:
     description:
       - The other nodes, each with the login options of the module and C(name). They are compared with the first one.
-    type: list
-    elements: dict
-    default: []
   phases:
     description:
       - For a further landing node, the phases that have run. The ledger on the first node knows them.
@@ -103,6 +100,7 @@ options:
     default: 80
 extends_documentation_fragment:
   - crossover.pgedge.login
+  - crossover.pgedge.login.further_nodes
   - crossover.pgedge.login.source
   - crossover.pgedge.sequences
 attributes:

@@ -39,9 +39,6 @@ options:
         on any; what was written on any of them is on the source after the switch back.
       - Each has the login options of the module, C(name), and C(landing) (default V(true)), which says whether it has a
         subscription of its own to the source. Without one it can only have joined the mesh after the switch.
-    type: list
-    elements: dict
-    default: []
   schemas:
     description: The schemas of the migration. Empty means all.
     type: list
@@ -168,6 +165,7 @@ options:
     default: 0
 extends_documentation_fragment:
   - crossover.pgedge.login
+  - crossover.pgedge.login.further_nodes
   - crossover.pgedge.login.source
   - crossover.pgedge.sequences
 attributes:

@@ -24,9 +24,6 @@ options:
     description:
       - The other nodes of the mesh, for RV(nodes), each with the login options of the module, C(name) and C(landing).
         O(node) is the publishing node then, from which the way back leads.
-    type: list
-    elements: dict
-    default: []
   landing_nodes:
     description: Names of all landing nodes, for RV(names_of). By default only O(node).
     type: list
@@ -42,6 +39,7 @@ options:
     default: 80
 extends_documentation_fragment:
   - crossover.pgedge.login
+  - crossover.pgedge.login.further_nodes
   - crossover.pgedge.login.source
 attributes:
   check_mode:

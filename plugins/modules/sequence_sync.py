@@ -60,11 +60,9 @@ options:
     description:
       - The other nodes of the mesh, each with the login options of the module and C(name). All are set, or with
         O(direction=back) the source goes past the furthest of them.
-    type: list
-    elements: dict
-    default: []
 extends_documentation_fragment:
   - crossover.pgedge.login
+  - crossover.pgedge.login.further_nodes
   - crossover.pgedge.login.source
   - crossover.pgedge.sequences
 attributes:

@@ -82,7 +82,7 @@ options:
     description:
       - How to reach the source, with the login options of the module. If given, only sequences are converted whose
         column there, and all that refer to it, have 64 bits, so that the source can take their ids back.
-    type: dict
+    required: false
   only_widen:
     description:
       - Only make the columns C(int8). Where nodes replicate, and columns are narrower, do this on every node first.
@@ -90,6 +90,7 @@ options:
     default: false
 extends_documentation_fragment:
   - crossover.pgedge.login
+  - crossover.pgedge.login.source
 attributes:
   check_mode:
     support: full
