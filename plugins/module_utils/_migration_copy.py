@@ -62,6 +62,12 @@ class Report:
     warnings: list[str] = field(default_factory=list)
 
 
+_REFERRING = """
+SELECT format('ALTER TABLE %%s DROP CONSTRAINT %%I', conrelid::regclass, conname) AS drop FROM pg_constraint
+WHERE contype = 'f' AND conparentid = 0 AND confrelid = ANY (%s::text[]::regclass[])
+"""
+
+
 class Copy:
     """One run."""
 
@@ -100,7 +106,7 @@ class Copy:
             if not isinstance(exc, CrossoverError):
                 server = self.source_login if self.source.closed else self.node_login
                 exc = sql_error(exc, server, "the copy was interrupted", code="copy_failed")
-            raise told(exc, self.ledger, begun.snapshot.slot, self.w.limits) from None
+            raise told(exc, self.ledger, begun.snapshot, self.source_login, self.w.limits) from None
         return self.report
 
     # -- whether there is anything to do -------------------------------------------------------------------------------
@@ -137,6 +143,13 @@ class Copy:
         slot = slot_state(self.source, begun.snapshot.slot)
         if slot is None or str(slot["confirmed_flush_lsn"]) != begun.snapshot.lsn or slot["wal_status"] == "lost":
             return False  # what has changed since then is lost: the copy is worth nothing
+        if new := [t.name for t in self.tables if t.table.oid not in begun.files]:
+            # the subscription would take it for copied, and its rows would be missing without a word
+            self.report.warnings.append(
+                f"{len(new)} table(s) came to the source after the copy and before the subscription "
+                f"({', '.join(new[:5])}): everything is copied anew"
+            )
+            return False
         self.report.snapshot, self.report.summary = begun.snapshot, begun.summary
         if not self.w.schema.check:
             release(self.source, begun.snapshot.slot)
@@ -215,6 +228,9 @@ class Copy:
         if names:
             with self.node.transaction():
                 self.node.execute("SET LOCAL session_replication_role = replica")
+                # a table that one refers to cannot be truncated by itself; they are made again once the rows are there
+                for row in self.node.execute(_REFERRING, [names]).fetchall():
+                    self.node.execute(row["drop"].encode())
                 self.node.execute(f"TRUNCATE {', '.join(f'ONLY {name}' for name in names)}".encode())
         check_node(self.node, self.tables, self.node_login, empty=True)
         self.ledger.forget()

@@ -11,9 +11,9 @@ from typing import Any
 from ._errors import CrossoverError
 from ._migration_copy_ledger import CopyLedger
 from ._migration_copy_move import drop_origins
-from ._pg_connect import Login
+from ._pg_connect import Login, connect, driver
 from ._replication_lag import slot_state
-from ._replication_snapshot import Limits, drop, sessions
+from ._replication_snapshot import Limits, Snapshot, drop, is_alive, sessions
 
 ALONE = "SELECT pg_try_advisory_lock(hashtext('crossover.copy')) AS mine"  # held by who copies to a node
 _ANEW = ("slot_lost", "table_rewritten")  # after these the next run begins from a new snapshot
@@ -33,10 +33,15 @@ def check_slot(source: Any, login: Login, slot: str) -> None:
         )
 
 
-def told(exc: CrossoverError, ledger: CopyLedger, slot: str, limits: Limits) -> CrossoverError:
+def told(exc: CrossoverError, ledger: CopyLedger, snapshot: Snapshot, source: Login, limits: Limits) -> CrossoverError:
     """The error, and how things stand: what is there, what happens to the slot, how to go on or give up."""
+    slot = snapshot.slot
     if exc.code in _ANEW:
         exc.untouched = exc.untouched or "what was copied stays until then"
+        return exc
+    if lost := _without_holder(snapshot, source):
+        exc.untouched, again = lost, "run again, everything is copied anew; or give up by crossover.pgedge.rollback"
+        exc.hint = f"{(exc.hint or '').rstrip('. ')}. {again[0].upper()}{again[1:]}" if exc.hint else again
         return exc
     parts = ""
     try:
@@ -50,8 +55,32 @@ def told(exc: CrossoverError, ledger: CopyLedger, slot: str, limits: Limits) -> 
         f"for {limits.unused:g} s"
     )
     again = "run again: it goes on with what is left; or give up by crossover.pgedge.rollback, which drops the slot"
-    exc.hint = f"{exc.hint}. {again[0].upper()}{again[1:]}" if exc.hint else again
+    exc.hint = f"{exc.hint.rstrip('. ')}. {again[0].upper()}{again[1:]}" if exc.hint else again
     return exc
+
+
+def _without_holder(snapshot: Snapshot, source: Login) -> str:
+    """What is said where nobody holds the snapshot: its slot is worth nothing then, and nothing would bound its WAL.
+
+    Empty where it is held, as it should be.
+    """
+    slot = snapshot.slot
+    try:
+        if is_alive(source, snapshot):
+            return ""
+        with connect(source) as conn:
+            state = slot_state(conn, slot)
+            if state is None:
+                return f"the snapshot was lost with the session that held it, and its slot {slot} is gone"
+            if state["active"] or str(state["confirmed_flush_lsn"]) != snapshot.lsn:
+                return f"the slot {slot} is read by somebody, so it was left alone; its snapshot is of no more use"
+            drop(conn, source, slot)
+    except (CrossoverError, driver().Error):
+        return (
+            f"the source does not answer, so it cannot be seen whether the snapshot is still held: if not, the slot "
+            f"{slot} keeps WAL without a limit until the next run, or SELECT pg_drop_replication_slot('{slot}') there"
+        )
+    return f"the snapshot was lost with the session that held it, and its slot {slot} was dropped"
 
 
 def end_worker(source: Any, node: Any, node_login: Login, slot: str, seconds: float = 60.0) -> bool:

@@ -179,6 +179,7 @@ from ..module_utils._migration_status_nodes import look_at_nodes, node_lines
 from ..module_utils._pg_sql import qualified
 from ..module_utils._progress_words import line
 from ..module_utils._replication_lag import slot_state, subscription_state
+from ..module_utils._replication_snapshot import sessions
 
 
 def look(publisher: Any, subscriber: Any, slot: str, subscription: str) -> dict[str, Any]:
@@ -196,12 +197,17 @@ def look(publisher: Any, subscriber: Any, slot: str, subscription: str) -> dict[
         "slot_active": bool(place and place["active"]),
         "wal_status": place["wal_status"] if place else None,
         "lag_bytes": place["lag_bytes"] if place else None,
+        "retained_bytes": place["retained_bytes"] if place else None,
+        "slot_held": bool(place and sessions(publisher, "snapshot", slot)),  # by a copy that is not complete
     }
 
 
 def describe(label: str, link: dict[str, Any]) -> str:
     """One line of the screen."""
     if not link["subscription"]:
+        if link["slot"] and not link["slot_active"] and not link["slot_held"]:
+            kept = (link["retained_bytes"] or 0) / 1048576
+            return f"  {label}: none, and its slot keeps {kept:.1f} MiB of WAL for nobody: replicate, or rollback"
         return f"  {label}: none"
     flowing = link["working"] and link["slot_active"]
     state = "flowing" if flowing else "enabled, not flowing" if link["enabled"] else "ready"

@@ -465,3 +465,61 @@ def test_no_secret_anywhere(shop: Pair) -> None:
         assert secret not in commands and secret not in str(result)
         assert seen.count(secret) == 0, "the holder's environment has none"
         assert not shop.target.sql("SELECT FROM crossover.fact WHERE value::text LIKE %s", [f"%{secret}%"])
+
+
+def test_it_begins_anew_after_foreign_keys_were_made(pair: Pair) -> None:
+    """Small tables are emptied one by one, which none can be that another refers to."""
+    pair.source.as_owner("""
+        CREATE TABLE public.a (id int PRIMARY KEY); INSERT INTO public.a VALUES (1);
+        CREATE TABLE public.x (id int PRIMARY KEY, a int REFERENCES public.a); INSERT INTO public.x VALUES (1, 1)""")
+    pair.prepare()
+    assert not pair.copy(**SMALL)["failed"]
+    pair.source.sql("SELECT pg_drop_replication_slot(%s)", [pair.name], superuser=True)
+    again = pair.copy(**SMALL)
+    assert not again["failed"], again["msg"]
+    assert again["run"] == "restarted"
+    pair.equal()
+    keys = "SELECT FROM pg_constraint WHERE contype = 'f' AND convalidated AND conrelid = 'public.x'::regclass"
+    assert len(pair.target.sql(keys)) == 1, "the foreign key is there again"
+
+
+def test_a_table_that_comes_between_copy_and_subscription(shop: Pair) -> None:
+    """The subscription would take it for copied: its rows would be missing without a word."""
+    assert not shop.copy(**SMALL)["failed"]
+    shop.source.as_owner(
+        "CREATE TABLE shop.late (id int PRIMARY KEY); INSERT INTO shop.late SELECT generate_series(1, 100)"
+    )
+    shop.ok("schema_sync", **shop.target.login, source=shop.source.login, parts=["pre_data"])
+    shop.source.sql(f'ALTER PUBLICATION "{shop.name}" ADD TABLE shop.late', superuser=True)
+    again = shop.copy(**SMALL)
+    assert not again["failed"], again["msg"]
+    assert again["run"] == "restarted" and "shop.late" in str(again["warnings"])
+    shop.subscribe()
+    shop.caught_up()
+    assert shop.target.sql("SELECT count(*) AS n FROM shop.late") == [{"n": 100}]
+    shop.equal()
+
+
+def test_without_its_holder_the_slot_is_dropped_and_that_is_said(shop: Pair) -> None:
+    shop.target.sql(SLOWLY, superuser=True)
+    process = start_module("table_copy", shop.args(**LARGE))
+    try:
+        until(
+            lambda: shop.target.sql(
+                "SELECT FROM pg_stat_progress_copy WHERE relid = 'shop.wide'::regclass AND tuples_processed > 3",
+                superuser=True,
+            )
+        )
+        shop.source.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'crossover snapshot%'",
+            superuser=True,
+        )
+        failed = ended(process)
+    finally:
+        process.kill()
+    if failed["failed"]:  # a worker wanted the snapshot once more
+        assert "everything is copied anew" in failed["msg"], failed["msg"]
+        assert "was dropped" in failed["msg"] and not shop.source.sql(SLOT), failed["msg"]
+    shop.target.sql("DROP FUNCTION public.slow CASCADE", superuser=True)
+    assert not shop.copy(**LARGE)["failed"]
+    shop.equal()
