@@ -125,3 +125,13 @@ def test_a_first_assess_that_fails_leaves_the_control_row_of_another_migration(n
     notebook.call(phase="assess", state="failed", reason="it broke")
     assert notebook.target.sql("SELECT writable FROM crossover.control") == [{"writable": "source"}]
     assert not notebook.call("migration_info")["exists"]
+
+
+def test_the_ledger_of_one_migration_leaves_that_of_another(notebook: Notebook) -> None:
+    """A first assess that fails leaves nothing behind, and that was the whole schema, with every other ledger in it."""
+    for name in ("first", "second"):
+        assert not notebook.call(name=name, phase="assess")["failed"]
+    gone = notebook.call(name="second", phase="assess", state="failed", reason="tried")
+    assert not gone["failed"], gone["msg"]
+    found = {name: notebook.call("migration_info", name=name)["exists"] for name in ("first", "second")}
+    assert found == {"first": True, "second": False}
