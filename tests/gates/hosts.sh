@@ -81,13 +81,15 @@ fi
 echo "nodes: ${CROSSOVER_HOSTS_BUILD:-PostgreSQL of the distribution; no Spock, so one node takes the data}"
 
 left() {
-  for name in source pooler n1 n2 n3; do podman rm --force --ignore --volumes --time=1 "$name" >/dev/null || true; done
+  for name in source pooler n1 n2 n3; do podman rm --force --ignore --volumes --time=0 "$name" >/dev/null || true; done
   podman network rm --force crossover-hosts >/dev/null 2>&1 || true
   umount "$hosts/storage/overlay" 2>/dev/null || true
   rm -rf "$run"
 }
 if [ "${1:-test}" != test ]; then # a single step, for whoever works on it: hosts.sh converge
-  exec molecule "$@" --scenario-name hosts
+  [ "$1" != destroy ] || trap left EXIT
+  molecule "$@" --scenario-name hosts
+  exit
 fi
 trap left EXIT
 trap 'exit 130' INT TERM
