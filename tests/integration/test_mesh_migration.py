@@ -228,7 +228,7 @@ def test_the_others_join_after_the_cutover(inventory: Inventory, source_db: Data
                 second.go_on()
                 third.go_on()
                 back = ok(inventory.play("rollback"))
-                assert "n2, n3: out of step" in back.output
+                assert "n2, n3: out of step" in back.output, back.output
                 old.go_on()
                 exactly_once(source_db, new, second, third)
             assert "n2, n3: out of step" in ok(inventory.play("status")).output
