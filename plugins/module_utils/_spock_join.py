@@ -29,6 +29,7 @@ from ._pg_sql import Statement, quote_literal
 from ._spock_join_sets import follow_sets
 from ._spock_mesh import OWN_SCHEMAS, Member, Subscription
 from ._spock_mesh_plan import node_create, sub_create, sub_disable, sub_enable
+from ._spock_strays import end_strays
 
 POLL = 0.25
 _DONE = ("r", "y")
@@ -102,6 +103,9 @@ class Join:
                     untouched=f"the other nodes work as before; {self.new.name} is not in the mesh yet",
                     hint=hint,
                 )
+            for member in (self.new, self.donor, *self.peers):
+                if member.node:
+                    end_strays(member.conn)
             time.sleep(POLL)
 
     # -- before --------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from ._pg_sql import Statement, quote_literal
 from ._spock_join import POLL, arrive
 from ._spock_mesh import Member
 from ._spock_mesh_plan import sub_disable
+from ._spock_strays import end_strays
 
 
 class Leave:
@@ -73,6 +74,8 @@ class Leave:
         have = member.have[provider]
         if have.enabled:
             self._run(member, sub_disable(have.name).sql)
+        if not self.check:
+            end_strays(member.conn)
         self._run(member, f"SELECT spock.sub_drop({quote_literal(have.name)})")
 
     def _slots(self, member: Member) -> None:

@@ -17,6 +17,7 @@ from ._spock_join import POLL, Join
 from ._spock_leave import Leave
 from ._spock_mesh import Member, collisions, problems
 from ._spock_mesh_plan import make, node_create, sub_create, sub_enable
+from ._spock_strays import end_strays
 
 
 @dataclass(frozen=True)
@@ -168,4 +169,6 @@ class MeshRun:
                     hint="the log of the node that is named first says why, and spock.exception_log there; then "
                     "run this again",
                 )
+            for member in alive:
+                end_strays(member.conn)
             time.sleep(POLL)

@@ -5,7 +5,9 @@
 
 The extension's convert_sequence_to_snowflake() makes the column that draws from the sequence, and every foreign key
 that refers to it, int8, and its default snowflake.nextval(). An identity column loses its identity by a change of
-the catalogue, which no DDL replication carries: so each node is converted by itself.
+the catalogue, which no DDL replication carries: so each node is converted by itself. The sequence stays bound to the
+column as that of an identity, and of such a one pg_dump writes what no server takes (GENERATED AS IDENTITY without ALWAYS
+or BY DEFAULT; seen with 2.6.0): so it is made one that the column owns, as a serial's.
 """
 
 from __future__ import annotations
@@ -30,14 +32,15 @@ RELOAD = 10.0  # seconds within which new sessions must have a setting
 # the columns that draw, the owning one first; of an identity column, which of its partitions have it too
 _COLUMNS = """
 WITH draws AS (
-    SELECT d.refobjid AS relation, d.refobjsubid AS number, true AS owns FROM pg_depend d
+    SELECT d.refobjid AS relation, d.refobjsubid AS number, true AS owns, d.deptype = 'i' AS bound FROM pg_depend d
     WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.objid = %s::regclass
       AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
     UNION ALL
-    SELECT ad.adrelid, ad.adnum, false FROM pg_depend d JOIN pg_attrdef ad ON ad.oid = d.objid
+    SELECT ad.adrelid, ad.adnum, false, false FROM pg_depend d JOIN pg_attrdef ad ON ad.oid = d.objid
     WHERE d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = %s::regclass)
 SELECT w.relation::int8 AS relation, w.number, format('%%I.%%I', n.nspname, c.relname) AS table,
        quote_ident(a.attname) AS column, format_type(a.atttypid, a.atttypmod) AS type, bool_or(w.owns) AS owns,
+       bool_or(w.bound) AND a.attidentity = '' AS half,
        a.attidentity <> '' AS identity, coalesce(pg_get_expr(ad.adbin, ad.adrelid), '') AS default,
        CASE WHEN a.attidentity <> '' THEN (
            SELECT min(format('%%I.%%I', pn.nspname, pc.relname)) FROM pg_partition_tree(a.attrelid) t
@@ -48,7 +51,7 @@ FROM draws w JOIN pg_attribute a ON a.attrelid = w.relation AND a.attnum = w.num
 JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_attrdef ad ON ad.adrelid = a.attrelid AND ad.adnum = a.attnum
 WHERE a.attinhcount = 0
-GROUP BY 1, 2, 3, 4, 5, 7, 8, 9 ORDER BY owns DESC, 3, 4
+GROUP BY 1, 2, 3, 4, 5, a.attidentity, 9, 10 ORDER BY owns DESC, 3, 4
 """
 # every column that follows by foreign keys, with those themselves, and each in the partitions and in what inherits it
 _CHANGING = """
@@ -102,6 +105,7 @@ class Draw:
     rewrites: int  # bytes of the tables that have rows and such a column
     obstacle: str = ""  # why the extension or PostgreSQL would refuse, as a clause
     spots: tuple[tuple[str, str], ...] = ()  # table and column of each of C(columns), quoted
+    half: bool = False  # converted from an identity, and still bound like one
 
     @property
     def fits_back(self) -> bool | None:
@@ -112,7 +116,7 @@ class Draw:
         """For results and diffs."""
         found = {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
         return {
-            **{key: value for key, value in found.items() if key not in ("narrow", "spots")},
+            **{key: value for key, value in found.items() if key not in ("narrow", "spots", "half")},
             "fits_back": self.fits_back,
         }
 
@@ -192,6 +196,7 @@ def _draw(conn: Any, name: str) -> Draw:
         sum(row["bytes"] for row in changing if row["filled"] and _has_rows(conn, row["table"])),
         "" if converted else obstacle(columns, changing),
         tuple((c["table"], c["column"]) for c in columns),
+        converted and any(c["half"] for c in columns),
     )
 
 
@@ -268,9 +273,18 @@ def widen(draw: Draw) -> Statement:
     )
 
 
-def convert(draw: Draw) -> Statement:
-    """Convert one, on this node only."""
-    return Statement.of(f"SELECT snowflake.convert_sequence_to_snowflake({quote_literal(draw.name)}::regclass)")
+def convert(draw: Draw) -> list[Statement]:
+    """Convert one, on this node only; or end what was begun."""
+    literal = f"{quote_literal(draw.name)}::regclass"
+    steps = [] if draw.converted else [Statement.of(f"SELECT snowflake.convert_sequence_to_snowflake({literal})")]
+    if draw.identity or draw.half:
+        steps += [
+            Statement.of(
+                "UPDATE pg_catalog.pg_depend SET deptype = 'a' WHERE deptype = 'i' AND refobjsubid > 0 AND "
+                f"classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass AND objid = {literal}"
+            )
+        ]
+    return steps
 
 
 def number(wanted: int | None, there: Number, taken: Iterable[int], login: Login) -> list[Statement]:

@@ -51,6 +51,10 @@ options:
         before new sessions have it. By default the node must have one.
       - A number that C(ALTER DATABASE) or C(ALTER ROLE) has set goes before it, so another one there is refused.
     type: int
+  default_number:
+    description:
+      - The number for a node that has none yet, which is C(snowflake.node = 0). One that has a number keeps it.
+    type: int
   taken:
     description: Numbers of the other nodes, none of which this one may have.
     type: list
@@ -173,11 +177,15 @@ def work(runner: Runner) -> Outcome:
             found = selected(found, Choice(params["chosen"]["how"], exceptions), _source(runner, scope))
     except driver().Error as exc:
         raise denied(exc, login, "the sequences could not be read") from None
-    numbering = number(params["node_number"], there, params["taken"], login)
+    asked = params["node_number"] if params["node_number"] is not None or there.now else params["default_number"]
+    numbering = number(asked, there, params["taken"], login)
     refuse(found, params["rewrite"], login)
-    left, widening = [draw for draw in found if not draw.converted], params["only_widen"]
-    conversions = [widen(draw) for draw in left if draw.narrow] if widening else [convert(draw) for draw in left]
-    wanted = params["node_number"] if params["node_number"] is not None else there.now
+    conversions = (
+        [widen(draw) for draw in found if draw.narrow and not draw.converted]
+        if params["only_widen"]
+        else [step for draw in found for step in convert(draw)]
+    )
+    wanted = there.now if asked is None else asked
     if not runner.check:
         apply(conn, login, numbering, "the node could not be given its number")
         if numbering:
@@ -193,7 +201,7 @@ def work(runner: Runner) -> Outcome:
         bool(steps),
         queries=steps,
         before={"node_number": there.now, "converted": {draw.name: draw.converted for draw in found}},
-        after={"node_number": wanted, "converted": {draw.name: draw.converted or not widening for draw in found}},
+        after={"node_number": wanted, "converted": {draw.name: draw.converted or not params["only_widen"] for draw in found}},
         result={"sequences": [draw.shown() for draw in found], "node_number": wanted},
     )
 
@@ -214,6 +222,7 @@ def main() -> None:
             "schemas": {"type": "list", "elements": "str", "default": []},
             "exclude_tables": {"type": "list", "elements": "str", "default": []},
             "node_number": {"type": "int"},
+            "default_number": {"type": "int"},
             "taken": {"type": "list", "elements": "int", "default": []},
             "rewrite": {"type": "bool", "default": False},
             "chosen": {"type": "dict", "options": CHOSEN},

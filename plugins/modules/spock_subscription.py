@@ -187,6 +187,7 @@ from ..module_utils._pg_lsn import Lsn
 from ..module_utils._replication_apply import apply, keep_quiet
 from ..module_utils._spock_node import known_secrets, require_node
 from ..module_utils._spock_repset import resolve
+from ..module_utils._spock_strays import end_strays
 from ..module_utils._spock_subscription import SpockSubscription, Wanted
 from ..module_utils._spock_version import require_spock
 
@@ -302,6 +303,7 @@ def absent(runner: Runner, conn: Any, login: Login, actual: SpockSubscription | 
         return outcome
     said: list[str] = []
     secrets = quietly(conn)
+    end_strays(conn)  # sub_drop() would wait for one for ever
     conn.add_notice_handler(lambda diag: said.append(f"{diag.severity_nonlocalized} {diag.message_primary}"))
     apply(conn, login, outcome.queries, f"the subscription {actual.name} could not be dropped", secrets=secrets)
     # Spock drops the slot if it can, and else warns and names it

@@ -570,12 +570,12 @@ class TestOnSpock:
 
     pytestmark = ON_SPOCK
 
-    def test_a_mesh_is_read_and_judged(self, run_module, source_db, spock_dbs):
+    def test_a_mesh_is_read_and_judged(self, run_module, source_db, mesh_dbs):
         source_db.as_owner(MESH)
         names = ["n1", "n2", "n3"]
-        spock_dbs[0].sql("SELECT spock.node_create('first', 'host=127.0.0.1 dbname=x')", superuser=True)
-        args = {**spock_dbs[0].login, "source": source_db.login, "name": "shop", "landing_nodes": names,
-                "further_nodes": _further(spock_dbs), "sequences": {"exceptions": [
+        mesh_dbs[0].sql("SELECT spock.node_create('first', 'host=127.0.0.1 dbname=x')", superuser=True)
+        args = {**mesh_dbs[0].login, "source": source_db.login, "name": "shop", "landing_nodes": names,
+                "further_nodes": _further(mesh_dbs), "sequences": {"exceptions": [
                     {"sequence": "shop.item_id_seq", "how": "snowflake"},
                     {"sequence": "shop.loose", "how": "snowflake"},
                     {"sequence": "shop.tiny", "how": "keep"}]}}  # fmt: skip
@@ -604,9 +604,9 @@ class TestOnSpock:
         assert ("counter_column", "shop.account.total_owner") not in found, "a foreign key is no total"
         assert not {code for code, _name in found} & {"spock_versions", "peer_settings", "peer_clock", "node_id_taken"}
 
-    def test_a_nodes_id_that_is_an_origins_number(self, run_module, source_db, spock_dbs):
+    def test_a_nodes_id_that_is_an_origins_number(self, run_module, source_db, mesh_dbs):
         source_db.as_owner(CLEAN)
-        node = spock_dbs[1]
+        node = mesh_dbs[1]
         # some number that an origin of this server has becomes a node's id
         node.sql("SELECT pg_replication_origin_create('crossover_test_same')", superuser=True)
         try:
@@ -615,8 +615,8 @@ class TestOnSpock:
                 "WHERE roname = 'crossover_test_same'",
                 superuser=True,
             )
-            args = {**spock_dbs[0].login, "source": source_db.login, "name": "shop",
-                    "landing_nodes": ["n1", "n2", "n3"], "further_nodes": _further(spock_dbs)}  # fmt: skip
+            args = {**mesh_dbs[0].login, "source": source_db.login, "name": "shop",
+                    "landing_nodes": ["n1", "n2", "n3"], "further_nodes": _further(mesh_dbs)}  # fmt: skip
             result = run_module("assess_info", args)
             found = {(f["code"], f["object"]): f for f in result["findings"]}
             assert "crossover_test_same on n2" in found["node_id_taken", "same"]["meaning"]

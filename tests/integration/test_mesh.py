@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from support.cluster import Cluster
 from support.database import Database
-from support.mesh import ON_SPOCK, in_step
+from support.mesh import ON_SPOCK, dissolve, in_step
 
 pytestmark = ON_SPOCK
 
@@ -51,30 +51,7 @@ def databases(servers: list[Cluster]) -> Iterator[list[Database]]:
     try:
         yield made
     finally:
-        for server in servers:
-            if server.pid is None:
-                server.start()
-        clear(made)
-        for database in made:
-            database.drop()
-
-
-def clear(databases: list[Database]) -> None:
-    """No subscription, then no node."""
-    for database in databases:
-        for row in database.sql("SELECT sub_name FROM spock.subscription", superuser=True):
-            database.sql("SELECT spock.sub_drop(%s)", [row["sub_name"]], superuser=True)
-    for database in databases:
-        for row in database.sql(
-            "SELECT slot_name FROM pg_replication_slots WHERE database = %s", [database.name], True
-        ):
-            database.sql("SELECT pg_drop_replication_slot(%s)", [row["slot_name"]], superuser=True)
-        for row in database.sql(
-            "SELECT node_name FROM spock.node ORDER BY node_id IN (SELECT node_id FROM spock.local_node)",
-            superuser=True,
-        ):
-            database.sql("SELECT spock.node_drop(%s)", [row["node_name"]], superuser=True)
-        database.sql("DROP EXTENSION spock CASCADE", superuser=True)
+        dissolve(made)
 
 
 def nodes(databases: list[Database]) -> list[dict[str, Any]]:

@@ -225,54 +225,54 @@ class TestOnSpock:
     pytestmark = ON_SPOCK
 
     def test_definitions_do_not_travel_and_no_row_collides(
-        self, source_db: Database, spock_dbs: list[Database], run_module: Run
+        self, source_db: Database, mesh_dbs: list[Database], run_module: Run
     ) -> None:
         source_db.as_owner(SEQUENCES)
-        for node in spock_dbs:
+        for node in mesh_dbs:
             for setting in ("enable_ddl_replication", "include_ddl_repset", "allow_ddl_from_functions"):
                 node.sql(f"ALTER DATABASE {node.name} SET spock.{setting} = on", superuser=True)
             node.sql("SET spock.enable_ddl_replication = off; SET spock.include_ddl_repset = off; " + SEQUENCES,
                      superuser=True)  # fmt: skip
-        for node in spock_dbs:
+        for node in mesh_dbs:
             node.sql("DROP EXTENSION spock", superuser=True)  # join() makes it
-        join(spock_dbs)
-        for node in spock_dbs:
+        join(mesh_dbs)
+        for node in mesh_dbs:
             for table in ("shop.orders", "shop.legacy"):
                 node.sql("SELECT spock.repset_add_table('default', %s, false)", [table], superuser=True)
         draw(source_db, "shop.orders_id_seq", 4)
-        done = run_module("sequence_sync", arguments((source_db, spock_dbs)))
+        done = run_module("sequence_sync", arguments((source_db, mesh_dbs)))
         assert not done["failed"], done
-        assert not run_module("sequence_sync", arguments((source_db, spock_dbs)))["changed"], "none has another's class"
-        for k, node in enumerate(spock_dbs):
+        assert not run_module("sequence_sync", arguments((source_db, mesh_dbs)))["changed"], "none has another's class"
+        for k, node in enumerate(mesh_dbs):
             node.sql("INSERT INTO shop.orders (note) SELECT %s FROM generate_series(1, 50)", [f"n{k}"])
         until = time.monotonic() + 30
-        while [node.sql("SELECT count(*) AS n FROM shop.orders")[0]["n"] for node in spock_dbs] != [150] * 3:
+        while [node.sql("SELECT count(*) AS n FROM shop.orders")[0]["n"] for node in mesh_dbs] != [150] * 3:
             assert time.monotonic() < until
             time.sleep(0.1)
-        for node in spock_dbs:
+        for node in mesh_dbs:
             assert node.sql("SELECT count(*) AS n FROM spock.resolutions", superuser=True) == [{"n": 0}]
-        back = run_module("sequence_sync", arguments((source_db, spock_dbs), direction="back"))
+        back = run_module("sequence_sync", arguments((source_db, mesh_dbs), direction="back"))
         assert not back["failed"], back
-        taken = {row["id"] for row in spock_dbs[0].sql("SELECT id FROM shop.orders")}
+        taken = {row["id"] for row in mesh_dbs[0].sql("SELECT id FROM shop.orders")}
         assert not taken & set(draw(source_db, "shop.orders_id_seq", 200))
 
     def test_converted_to_snowflake_it_is_left_alone(
-        self, source_db: Database, spock_dbs: list[Database], run_module: Run
+        self, source_db: Database, mesh_dbs: list[Database], run_module: Run
     ) -> None:
         ddl = "CREATE SCHEMA shop; CREATE TABLE shop.t (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, note text)"
         source_db.as_owner(ddl)
-        for node in spock_dbs:
+        for node in mesh_dbs:
             node.sql(ddl)
-        for k, node in enumerate(spock_dbs, 1):
+        for k, node in enumerate(mesh_dbs, 1):
             node.sql("CREATE EXTENSION snowflake", superuser=True)
             done = run_module("snowflake_sequence", {**node.login, "schemas": ["shop"], "node_number": k})
             assert not done["failed"], done
-            half = run_module("sequence_sync", arguments((source_db, spock_dbs)))
+            half = run_module("sequence_sync", arguments((source_db, mesh_dbs)))
             assert half["failed"] is (k < 3) and (k == 3 or "draws snowflakes on some nodes" in half["msg"]), half
         draw(source_db, "shop.t_id_seq", 9)
-        forward = run_module("sequence_sync", arguments((source_db, spock_dbs), sequences={"how": "snowflake"}))
+        forward = run_module("sequence_sync", arguments((source_db, mesh_dbs), sequences={"how": "snowflake"}))
         assert not forward["failed"] and not forward["changed"], forward
-        ids = [node.sql("INSERT INTO shop.t (note) VALUES ('x') RETURNING id")[0]["id"] for node in spock_dbs]
+        ids = [node.sql("INSERT INTO shop.t (note) VALUES ('x') RETURNING id")[0]["id"] for node in mesh_dbs]
         assert len(set(ids)) == 3 and min(ids) > 2**52
-        back = run_module("sequence_sync", arguments((source_db, spock_dbs), direction="back"))
+        back = run_module("sequence_sync", arguments((source_db, mesh_dbs), direction="back"))
         assert not back["failed"] and not back["changed"] and state(source_db, "shop.t_id_seq") == (9, True)

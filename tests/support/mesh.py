@@ -15,6 +15,7 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
+from ansible_collections.crossover.pgedge.plugins.module_utils._spock_strays import end_strays
 
 from .cluster import Cluster
 from .database import Database
@@ -108,22 +109,33 @@ def join(databases: Sequence[Database], *sets: str) -> None:
 
 
 def dissolve(databases: Sequence[Database]) -> None:
-    """Take the mesh apart, whatever is left of it, and drop the databases. A node that is down is started."""
+    """Take the mesh apart, and drop the databases."""
+    take_apart(databases)
+    for database in databases:
+        database.drop()
+
+
+def take_apart(databases: Sequence[Database]) -> None:
+    """Whatever is left of a mesh, so that its databases can be dropped. A node that is down is started."""
     for database in databases:
         if database.cluster.pid is None:
             database.cluster.start()
     joined = [node for node in databases if node.sql("SELECT FROM pg_extension WHERE extname = 'spock'")]
     for node in joined:
+        with node.connect(superuser=True) as conn:
+            end_strays(conn)
         for row in node.sql("SELECT sub_name FROM spock.subscription", superuser=True):
             node.sql("SELECT spock.sub_drop(%s)", [row["sub_name"]], superuser=True)
     for node in joined:
+        # of a subscription whose node could not reach this one when it was dropped
+        slots = "SELECT slot_name FROM pg_replication_slots WHERE plugin = 'spock_output' AND database = %s AND NOT active"
+        for row in node.sql(slots, [node.name], superuser=True):
+            node.sql("SELECT pg_drop_replication_slot(%s)", [row["slot_name"]], superuser=True)
         # other nodes before the own one
         names = "SELECT node_name AS name FROM spock.node ORDER BY node_id IN (SELECT node_id FROM spock.local_node)"
         for row in node.sql(names, superuser=True):
             node.sql("SELECT spock.node_drop(%s)", [row["name"]], superuser=True)
         node.sql("DROP EXTENSION spock CASCADE", superuser=True)
-    for node in databases:
-        node.drop()
 
 
 def in_step(databases: Sequence[Database], seconds: int = 30) -> None:

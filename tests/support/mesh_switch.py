@@ -14,7 +14,7 @@ from ansible_collections.crossover.pgedge.plugins.module_utils._migration_names 
 from ansible_collections.crossover.pgedge.plugins.module_utils._pg_connect import Login
 
 from .database import Database
-from .mesh import join
+from .mesh import join, take_apart
 from .switch import GRANTS, PASSWORD, Broken, PooledLab
 from .writers import Writers
 
@@ -128,25 +128,10 @@ def replicating_mesh(lab: MeshLab) -> Iterator[MeshLab]:
         )
         yield lab
     finally:
-        leave(lab.nodes)
+        take_apart(lab.nodes)
         for side in lab.all_sides:
             side.drop()
             side.cluster.sql(f"DROP ROLE IF EXISTS {lab.app}")
-
-
-def leave(nodes: list[Database]) -> None:
-    """Take a mesh apart, so that its databases can be dropped."""
-    for node in nodes:
-        if node.sql("SELECT FROM pg_extension WHERE extname = 'spock'"):
-            for row in node.sql("SELECT sub_name FROM spock.subscription", superuser=True):
-                node.sql("SELECT spock.sub_drop(%s)", [row["sub_name"]], superuser=True)
-    for node in nodes:
-        if node.sql("SELECT FROM pg_extension WHERE extname = 'spock'"):
-            node.sql(
-                "SELECT spock.node_drop(node_name) FROM spock.local_node JOIN spock.node USING (node_id)",
-                superuser=True,
-            )
-            node.sql("DROP EXTENSION spock CASCADE", superuser=True)
 
 
 def exactly_once(side: Database, *writers: Writers) -> None:
