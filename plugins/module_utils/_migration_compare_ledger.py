@@ -51,6 +51,12 @@ def recall(ledger: Ledger, scope: Mapping[str, Any], max_age: float, state: str)
     return {**kept["result"], "age": round(age, 1)}
 
 
+def last_equal(ledger: Ledger) -> float:
+    """The node's clock when the last comparison began that was equal; 0 where the last one was not."""
+    kept = ledger.facts().get(FACT) or {}
+    return float(kept["at"]) if kept and kept["result"]["verdict"] == EQUAL else 0.0
+
+
 def attach(ledger: Ledger, scope: Mapping[str, Any], state: str) -> tuple[bool, dict[str, Any] | None]:
     """Wait until no other comparison of this migration runs here; take what it has found, if it is of the same scope.
 

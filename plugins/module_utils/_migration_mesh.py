@@ -24,6 +24,7 @@ from ._pg_catalog import OWN_SCHEMA, Scope, Table, exists, tables
 from ._pg_connect import Login, driver, sql_error
 from ._pg_sql import Statement, quote_literal
 from ._spock_repset import assign
+from ._spock_strays import end_strays
 
 FACT = "mesh.exception_behaviour"
 SETTING = "spock.exception_behaviour"
@@ -63,12 +64,13 @@ def alone(conn: Any) -> bool:
 
 
 def mesh_problems(conn: Any, peers: Sequence[str], patience: float) -> list[str]:
-    """What keeps this node from being in a mesh with its peers. A subscription may need a moment to start."""
+    """What keeps this node from being in a mesh with its peers. A subscription may need a moment to start, or a push."""
     until = time.monotonic() + patience
     while True:
         found, passing = _mesh_problems(conn, peers)
         if not passing or time.monotonic() > until:
             return found
+        end_strays(conn)
         time.sleep(0.25)
 
 

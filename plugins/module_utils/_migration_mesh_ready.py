@@ -9,7 +9,9 @@ from itertools import permutations
 from typing import Any, Mapping
 
 from ._errors import CrossoverError
+from ._migration_compare_ledger import last_equal
 from ._migration_control import NODE
+from ._migration_ledger import Ledger
 from ._migration_route import UNREACHABLE
 from ._migration_sides import FurtherNode, Migration
 from ._pg_catalog import leaves, table_oids
@@ -27,6 +29,13 @@ SELECT (SELECT node_name FROM spock.local_node JOIN spock.node USING (node_id)) 
        (SELECT string_agg(DISTINCT n.node_name || ' (' || n.node_id || ')', ', ')
         FROM spock.node n JOIN pg_replication_origin o ON o.roident = n.node_id) AS taken
 """
+# with Spock 5 also a deadlock, and with sub_disable too
+_DISCARDED = """
+SELECT count(DISTINCT (remote_origin, remote_xid)) AS n,
+       coalesce(min(error_message) FILTER (WHERE error_message !~ 'tuple discarded'), min(error_message)) AS why
+FROM spock.exception_log WHERE retry_errored_at > to_timestamp(%s)
+"""
+SKEW = 2.0  # seconds: the comparison's beginning is by the first node's clock
 _SUBSCRIPTIONS = """
 SELECT s.sub_name AS name, n.node_name AS provider, s.sub_slot_name AS origin, s.sub_replication_sets AS sets,
        coalesce(array_length(s.sub_forward_origins, 1), 0) > 0 AS forwards,
@@ -85,9 +94,11 @@ def check_mesh(migration: Migration, conn: Mapping[str, Any], tables: bool = Tru
     """Everything that is written on one node reaches every other one. Returns the mesh's hops, of every pair."""
     places = migration.places(NODE)
     states: dict[str, dict[str, Any]] = {}
+    equal = last_equal(Ledger(conn[NODE], migration.name))
     for place in places:
         try:
             states[place] = _node(migration, place, conn[place])
+            _discarded(migration, place, conn[place], equal)
         except driver().Error as exc:
             raise sql_error(exc, migration.logins[place], "the mesh could not be read", code="mesh_unhealthy") from None
     hops = [_hop(migration, states, there, here) for there, here in permutations(places, 2)]
@@ -126,6 +137,18 @@ def _node(migration: Migration, place: str, conn: Any) -> dict[str, Any]:
             hint="give that node another name: Spock makes the id of the name",
         )
     return state
+
+
+def _discarded(migration: Migration, place: str, conn: Any, equal: float) -> None:
+    found = conn.execute(_DISCARDED, [equal - SKEW]).fetchone()
+    if found["n"]:
+        raise _refuse(
+            migration,
+            place,
+            f"{found['n']} transaction(s) of other nodes were discarded there since the nodes last compared equal "
+            f"({found['why']})",
+            hint="run crossover.pgedge.validate and repair what it finds; once it says equal, run this again",
+        )
 
 
 def _hop(migration: Migration, states: Mapping[str, dict[str, Any]], there: str, here: str) -> Hop:

@@ -54,6 +54,11 @@ options:
     description: Whether to put the tables into replication sets.
     type: bool
     default: false
+  text_transfer:
+    description:
+      - Instead of all else, with V(true) have the node's subscriptions ask for values as text, so that a column may have
+        another integer type on another node for a while; with V(false) as they were before. Their workers begin anew.
+    type: bool
   schemas:
     description: The schemas of the migration. Empty means all that are not the server's own.
     type: list
@@ -141,6 +146,8 @@ from ..module_utils._migration_mesh import (
     refuse_same_ids,
     spock_node,
 )
+from ..module_utils._migration_mesh_text import FACT as TEXT
+from ..module_utils._migration_mesh_text import apply_text, plan_text
 from ..module_utils._pg_catalog import Scope, exists
 from ..module_utils._pg_connect import Login
 
@@ -180,6 +187,22 @@ def present(runner: Runner, conn: Any, login: Login, guard: Guard) -> None:
             apply_sets(conn, guard.statements[at:], login)
 
 
+def transfer(runner: Runner, conn: Any, login: Login, guard: Guard) -> None:
+    """Values as text, or as before."""
+    if not exists(conn, "spock.node"):
+        return
+    ledger, text = Ledger(conn, runner.params["name"]), runner.params["text_transfer"]
+    names = plan_text(conn, ledger, guard, text)
+    if runner.check:
+        return
+    if names and guard.statements:
+        ledger.put(TEXT, names)
+    if guard.statements:
+        apply_text(conn, guard, login, runner.params["patience"])
+    if not text:
+        ledger.forget(TEXT)
+
+
 def absent(runner: Runner, conn: Any, login: Login, guard: Guard) -> None:
     """Put back what was there before the migration."""
     ledger = Ledger(conn, runner.params["name"])
@@ -193,7 +216,8 @@ def work(runner: Runner) -> Outcome:
     """Present or absent."""
     login, guard = runner.login(), Guard()
     conn = runner.connect(login)
-    (present if runner.params["state"] == "present" else absent)(runner, conn, login, guard)
+    steps = {"present": present, "absent": absent}[runner.params["state"]]
+    (steps if runner.params["text_transfer"] is None else transfer)(runner, conn, login, guard)
     return Outcome(
         changed=bool(guard.statements),
         queries=guard.statements,
@@ -219,6 +243,7 @@ def main() -> None:
             "remember": {"type": "bool", "default": True},
             "was": {"type": "dict", "default": {}},
             "sets": {"type": "bool", "default": False},
+            "text_transfer": {"type": "bool"},
             "schemas": {"type": "list", "elements": "str", "default": []},
             "exclude_tables": {"type": "list", "elements": "str", "default": []},
         },

@@ -89,7 +89,9 @@ options:
     required: false
   only_widen:
     description:
-      - Only make the columns C(int8). Where nodes replicate, and columns are narrower, do this on every node first.
+      - Only make the columns C(int8). Where nodes replicate, and columns are narrower, do this on every node first, with
+        values travelling as text meanwhile (C(force_text_transfer) of M(crossover.pgedge.spock_subscription)).
+      - The node applies nothing while it does so. What the others write waits in their slots.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -156,6 +158,9 @@ from ..module_utils._pg_catalog import Scope
 from ..module_utils._pg_connect import driver
 from ..module_utils._replication_apply import apply, denied
 from ..module_utils._spock_snowflake import Draw, convert, in_force, number, read, refuse, require, selected, widen
+from ..module_utils._spock_standstill import standing_still, stops
+
+STOP = 60.0  # seconds for apply workers to end
 
 CHOSEN = {
     "how": {"type": "str", "required": True, "choices": list(HOWS)},
@@ -186,17 +191,19 @@ def work(runner: Runner) -> Outcome:
         else [step for draw in found for step in convert(draw)]
     )
     wanted = there.now if asked is None else asked
+    stop, go = stops(conn) if conversions and params["only_widen"] else ([], [])
     if not runner.check:
         apply(conn, login, numbering, "the node could not be given its number")
         if numbering:
             in_force(wanted, conn, lambda: runner.connect(login), login)
         try:
-            apply(conn, login, conversions, "the sequences could not be converted", together=True)
+            with standing_still(conn, login, stop, go, STOP):
+                apply(conn, login, conversions, "the sequences could not be converted", together=True)
         except CrossoverError as exc:
             if numbering:
                 exc.untouched = f"no sequence was changed; the node has its number, {wanted}"
             raise
-    steps = numbering + conversions
+    steps = numbering + stop + conversions + go
     return Outcome(
         bool(steps),
         queries=steps,

@@ -82,7 +82,7 @@ def test_on_a_mesh(inventory: Inventory, source_db: Database, nodes: list[Databa
     for node in nodes:
         node.sql("DROP EXTENSION spock", superuser=True)  # join() makes it
     join(nodes)
-    assert "The node n1 does not have the extension snowflake." in inventory.play("assess").output
+    ok(inventory.play("assess"))
     without = inventory.play("prepare")
     assert without.rc != 0 and "snowflake" in without.failure, without.output[-3000:]
     for node in nodes:
@@ -132,9 +132,7 @@ def test_where_the_others_join_later(inventory: Inventory, source_db: Database, 
     assert how(nodes[0]) == AT_FIRST
     ok(inventory.play("cutover", crossover_cutover=source_db.name))
     with Orders(nodes[0].dsn, 1, first=10) as first:
-        done = inventory.play("expand")
-        if done.rc: open("/tmp/n2.log","w").write(nodes[1].cluster.log())
-        ok(done)
+        ok(inventory.play("expand"))
         again = ok(inventory.play("expand"))
         assert again.changed == 0, again.output
         assert [how(node) for node in nodes] == [AT_FIRST] * 3
