@@ -52,9 +52,13 @@ def recall(ledger: Ledger, scope: Mapping[str, Any], max_age: float, state: str)
 
 
 def last_equal(ledger: Ledger) -> float:
-    """The node's clock when the last comparison began that was equal; 0 where the last one was not."""
-    kept = ledger.facts().get(FACT) or {}
-    return float(kept["at"]) if kept and kept["result"]["verdict"] == EQUAL else 0.0
+    """The node's clock when the last comparison began, if it was of everything and equal; else 0."""
+    kept = ledger.facts().get(FACT)
+    if not kept or kept["result"]["verdict"] != EQUAL:
+        return 0.0
+    scope = kept["scope"]
+    whole = scope["barrier"] and not scope["tables"] and not scope["publication"]
+    return float(kept["at"]) if whole else 0.0
 
 
 def attach(ledger: Ledger, scope: Mapping[str, Any], state: str) -> tuple[bool, dict[str, Any] | None]:

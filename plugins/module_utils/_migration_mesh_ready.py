@@ -35,7 +35,7 @@ SELECT count(DISTINCT (remote_origin, remote_xid)) AS n,
        coalesce(min(error_message) FILTER (WHERE error_message !~ 'tuple discarded'), min(error_message)) AS why
 FROM spock.exception_log WHERE retry_errored_at > to_timestamp(%s)
 """
-SKEW = 2.0  # seconds: the comparison's beginning is by the first node's clock
+SKEW = 2.0  # seconds: a comparison's beginning is by the clock of the node that was compared
 _SUBSCRIPTIONS = """
 SELECT s.sub_name AS name, n.node_name AS provider, s.sub_slot_name AS origin, s.sub_replication_sets AS sets,
        coalesce(array_length(s.sub_forward_origins, 1), 0) > 0 AS forwards,
@@ -94,7 +94,7 @@ def check_mesh(migration: Migration, conn: Mapping[str, Any], tables: bool = Tru
     """Everything that is written on one node reaches every other one. Returns the mesh's hops, of every pair."""
     places = migration.places(NODE)
     states: dict[str, dict[str, Any]] = {}
-    equal = last_equal(Ledger(conn[NODE], migration.name))
+    equal = min(last_equal(Ledger(conn[place], migration.name)) for place in places) - SKEW
     for place in places:
         try:
             states[place] = _node(migration, place, conn[place])
@@ -140,7 +140,7 @@ def _node(migration: Migration, place: str, conn: Any) -> dict[str, Any]:
 
 
 def _discarded(migration: Migration, place: str, conn: Any, equal: float) -> None:
-    found = conn.execute(_DISCARDED, [equal - SKEW]).fetchone()
+    found = conn.execute(_DISCARDED, [equal]).fetchone()
     if found["n"]:
         raise _refuse(
             migration,

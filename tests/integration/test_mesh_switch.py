@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -315,6 +315,56 @@ def test_the_publishing_node_is_lost_after_the_cutover(lab: MeshLab) -> None:
     wait_all_equal(lab)
     exactly_once(lab.source, *beside)
     assert lab.source.sql("SELECT count(*) AS n FROM shop.entry WHERE client >= 200") == [{"n": 1500}]
+
+
+STATUS = "SELECT status FROM spock.sub_show_status()"
+SLOW = """
+CREATE FUNCTION shop.slow() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN IF NEW.number = -2 THEN PERFORM pg_sleep(2); END IF; RETURN NEW; END $$;
+CREATE TRIGGER slow BEFORE UPDATE ON shop.entry FOR EACH ROW EXECUTE FUNCTION shop.slow();
+ALTER TABLE shop.entry ENABLE ALWAYS TRIGGER slow;
+"""
+
+
+def deadlock(one: Database, two: Database) -> None:
+    """The second node's apply worker and a session of its own wait for each other, and the worker gives way."""
+    one.sql("INSERT INTO shop.entry (client, number) SELECT 900, -n FROM generate_series(1, 3) n")
+    waited(lambda: two.sql("SELECT count(*) AS n FROM shop.entry WHERE client = 900") == [{"n": 3}])
+    two.sql(SLOW, superuser=True)
+    with two.connect(superuser=True) as app:
+        app.autocommit = False
+        app.execute("SET deadlock_timeout = '60s'")
+        app.execute("UPDATE shop.entry SET version = 1 WHERE number = -3")
+        one.sql("UPDATE shop.entry SET version = 2 WHERE client = 900")
+        asleep = "SELECT FROM pg_stat_activity WHERE backend_type ~ '^spock apply' AND wait_event = 'PgSleep'"
+        waited(lambda: bool(two.sql(asleep, superuser=True)))
+        app.execute("UPDATE shop.entry SET version = 1 WHERE number = -1")
+        app.commit()
+    two.sql("DROP FUNCTION shop.slow CASCADE", superuser=True)
+
+
+def waited(ready: Callable[[], bool], seconds: float = 20) -> None:
+    until = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_what_a_node_has_discarded_is_seen(lab: MeshLab) -> None:
+    """Spock 5 discards a transaction that meets a deadlock, and goes on replicating; Spock 6 tries it again."""
+    assert not lab.cutover()["failed"]
+    two = lab.nodes[1]
+    deadlock(lab.nodes[0], two)
+    lost = "SELECT FROM spock.exception_log"
+    there = "SELECT FROM shop.entry WHERE number = -2 AND version = 2"
+    waited(lambda: bool(two.sql(lost, superuser=True) or two.sql(there)))
+    if two.sql(there):
+        assert not lab.cutover("back")["failed"]
+        return
+    waited(lambda: all(row["status"] == "replicating" for row in two.sql(STATUS, superuser=True)))
+    refused = lab.cutover("back")
+    assert refused["failed"] and "1 transaction(s) of other nodes were discarded there" in refused["msg"], refused
+    assert "deadlock detected" in refused["msg"] and refused["failure"]["code"] == "mesh_unhealthy" and lab.agrees()
 
 
 def test_a_burst_on_every_node_right_before_the_fence(lab: MeshLab) -> None:
