@@ -64,7 +64,7 @@ def alone(conn: Any) -> bool:
 
 
 def mesh_problems(conn: Any, peers: Sequence[str], patience: float) -> list[str]:
-    """What keeps this node from being in a mesh with its peers. A subscription may need a moment to start, or a push."""
+    """What keeps this node from being in a mesh with its peers. A subscription may need a moment, or a push."""
     until = time.monotonic() + patience
     while True:
         found, passing = _mesh_problems(conn, peers)

@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Values as text between the nodes, while columns are widened on one after the other (private to the collection).
 
-Spock sends values in binary, and a column that is int8 on one node and int4 on the other stops the subscription, or, where
-that is set, discards the transaction: "binary data has type 20 (bigint) instead of expected 23 (integer)" (seen with
-5.0.11). As text an int4 and an int8 are the same. spock.sub_create() takes that option, and Spock 5 has no function that
-alters it; both 5 and 6 read it from the catalogue when a worker starts.
+Spock sends values in binary, and a column that is int8 on one node and int4 on the other stops the subscription, or has
+the transaction discarded: "binary data has type 20 (bigint) instead of expected 23 (integer)" (seen with 5.0.11). As
+text an int4 and an int8 are the same. spock.sub_create() takes that option, and Spock 5 has no function that alters it;
+both 5 and 6 read it from the catalogue when a worker starts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from ._pg_sql import Statement, quote_literal
 
 FACT = "mesh.text_transfer"  # the subscriptions that did not ask for it themselves
 _BINARY = "SELECT sub_name::text AS name FROM spock.subscription WHERE sub_force_text_transfer = %s ORDER BY 1"
-_STOPPED = "SELECT sub_name::text AS name FROM spock.subscription WHERE NOT sub_enabled AND sub_name = ANY (%s) ORDER BY 1"
+_STOPPED = """
+SELECT sub_name::text AS name FROM spock.subscription WHERE NOT sub_enabled AND sub_name = ANY (%s) ORDER BY 1
+"""
 _WORKERS = """
 SELECT a.pid FROM spock.subscription s JOIN pg_database d ON d.datname = current_database()
 JOIN pg_stat_activity a ON a.backend_type = format('spock apply %s:%s', d.oid, s.sub_id)
@@ -40,14 +42,16 @@ def plan_text(conn: Any, ledger: Ledger, guard: Guard, text: bool) -> list[str]:
     binary = [row["name"] for row in conn.execute(_BINARY, [not text])]
     known = list(ledger.facts().get(FACT) or [])
     changing = binary if text else [name for name in known if name in binary]
-    guard.before["text_transfer"] = {name: not text for name in changing}
-    guard.after["text_transfer"] = {name: text for name in changing}
+    guard.before["text_transfer"] = dict.fromkeys(changing, not text)
+    guard.after["text_transfer"] = dict.fromkeys(changing, text)
     stopped = [row["name"] for row in conn.execute(_STOPPED, [known])] if known else []
     if changing:
         names = ", ".join(map(quote_literal, changing))
         value = str(text).lower()
         guard.statements += [
-            Statement.of(f"UPDATE spock.subscription SET sub_force_text_transfer = {value} WHERE sub_name IN ({names})"),
+            Statement.of(
+                f"UPDATE spock.subscription SET sub_force_text_transfer = {value} WHERE sub_name IN ({names})"
+            ),
             Statement.of(f"SELECT pg_terminate_backend(pid) FROM ({_WORKERS.strip()} WHERE s.sub_name IN ({names})) w"),
         ]
     guard.statements += [Statement.of(f"SELECT spock.sub_enable({quote_literal(name)}, true)") for name in stopped]
@@ -71,7 +75,8 @@ def apply_text(conn: Any, guard: Guard, login: Login, patience: float) -> None:
             return
         if time.monotonic() > until:
             raise CrossoverError(
-                f"the subscriptions did not begin anew within {patience:g} s: {', '.join(waiting) or 'one has not ended'}",
+                f"the subscriptions did not begin anew within {patience:g} s: "
+                + (", ".join(waiting) or "one has not ended"),
                 code="not_in_sync",
                 server=str(login),
                 untouched="no column was changed",

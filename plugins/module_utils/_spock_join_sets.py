@@ -55,4 +55,5 @@ def _table(row: dict[str, Any]) -> str:
         more += f", columns := ARRAY[{', '.join(quote_literal(name) for name in row['columns'])}]"
     if row["filter"]:
         more += f", row_filter := {quote_literal(row['filter'])}"
-    return f"SELECT spock.repset_add_table({quote_literal(row['set_name'])}, {quote_literal(row['name'])}, false{more}, include_partitions := false)"
+    more += ", include_partitions := false"
+    return f"SELECT spock.repset_add_table({quote_literal(row['set_name'])}, {quote_literal(row['name'])}, false{more})"

@@ -6,8 +6,8 @@
 The extension's convert_sequence_to_snowflake() makes the column that draws from the sequence, and every foreign key
 that refers to it, int8, and its default snowflake.nextval(). An identity column loses its identity by a change of
 the catalogue, which no DDL replication carries: so each node is converted by itself. The sequence stays bound to the
-column as that of an identity, and of such a one pg_dump writes what no server takes (GENERATED AS IDENTITY without ALWAYS
-or BY DEFAULT; seen with 2.6.0): so it is made one that the column owns, as a serial's.
+column as that of an identity, and of such a one pg_dump writes what no server takes (GENERATED AS IDENTITY without
+ALWAYS or BY DEFAULT; seen with 2.6.0): so it is made one that the column owns, as a serial's.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A node that applies nothing while its tables are rewritten (private to the collection).
 
-A worker that meets a rewritten table, or a deadlock with the rewrite, has an exception, and Spock 5.0.11 can discard the
-transaction it was applying, also with sub_disable: it logs it in spock.exception_log and goes on. What the others write
-meanwhile waits in their slots.
+A worker that meets a rewritten table, or a deadlock with the rewrite, has an exception, and Spock 5.0.11 can discard
+the transaction it was applying, also with sub_disable: it logs it in spock.exception_log and goes on. What the others
+write meanwhile waits in their slots.
 """
 
 from __future__ import annotations

@@ -56,8 +56,9 @@ options:
     default: false
   text_transfer:
     description:
-      - Instead of all else, with V(true) have the node's subscriptions ask for values as text, so that a column may have
-        another integer type on another node for a while; with V(false) as they were before. Their workers begin anew.
+      - Instead of all else, with V(true) have the node's subscriptions ask for values as text, so that a column may
+        have another integer type on another node for a while; with V(false) as they were before. Their workers begin
+        anew.
     type: bool
   schemas:
     description: The schemas of the migration. Empty means all that are not the server's own.

@@ -89,8 +89,8 @@ options:
     required: false
   only_widen:
     description:
-      - Only make the columns C(int8). Where nodes replicate, and columns are narrower, do this on every node first, with
-        values travelling as text meanwhile (C(force_text_transfer) of M(crossover.pgedge.spock_subscription)).
+      - Only make the columns C(int8). Where nodes replicate, and columns are narrower, do this on every node first,
+        with values travelling as text meanwhile (C(force_text_transfer) of M(crossover.pgedge.spock_subscription)).
       - The node applies nothing while it does so. What the others write waits in their slots.
     type: bool
     default: false
@@ -204,11 +204,12 @@ def work(runner: Runner) -> Outcome:
                 exc.untouched = f"no sequence was changed; the node has its number, {wanted}"
             raise
     steps = numbering + stop + conversions + go
+    widening = params["only_widen"]
     return Outcome(
         bool(steps),
         queries=steps,
         before={"node_number": there.now, "converted": {draw.name: draw.converted for draw in found}},
-        after={"node_number": wanted, "converted": {draw.name: draw.converted or not params["only_widen"] for draw in found}},
+        after={"node_number": wanted, "converted": {draw.name: draw.converted or not widening for draw in found}},
         result={"sequences": [draw.shown() for draw in found], "node_number": wanted},
     )
 

@@ -45,12 +45,12 @@ class Orders(Writers):
         conn.execute(
             """WITH c AS (INSERT INTO shop.customer (name) VALUES (%s) RETURNING id),
                     o AS (INSERT INTO shop."Order" (customer, total) SELECT id, 1 FROM c RETURNING id)
-               INSERT INTO shop.line ("order") SELECT id FROM o""".encode(),
+               INSERT INTO shop.line ("order") SELECT id FROM o""",
             [f"{client}/{number}"],
         )
 
 
-def all_there(node: Database, *writers: Orders) -> None:
+def all_there(node: Database, *writers: Writers) -> None:
     written = {f"{client}/{number}" for some in writers for client, number in list(some.acknowledged)}
     there = [row["name"] for row in node.sql("SELECT name FROM shop.customer WHERE name ~ '/'")]
     assert len(there) == len(set(there)) and written <= set(there), written - set(there)

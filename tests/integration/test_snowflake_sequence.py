@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from support.database import Database
 from support.mesh import DDL, ON_SPOCK, in_step, join
+from support.schema import structure
 
 Run = Callable[..., dict[str, Any]]
 TABLES = """
@@ -76,7 +77,7 @@ class TestOnSpock:
             assert planned["changed"] and not database.sql(DRAWN, superuser=True)
             done = run_module("snowflake_sequence", args)
             assert not done["failed"], done["msg"]
-            assert done["queries"] == planned["queries"] and len(done["queries"]) == 6
+            assert done["queries"] == planned["queries"] and len(done["queries"]) == 7
             again = run_module("snowflake_sequence", args)
             assert not again["changed"] and not again["queries"], again
         of = {sequence["name"]: sequence for sequence in done["sequences"]}
@@ -92,6 +93,20 @@ class TestOnSpock:
                 assert row["n"] == number
                 ids.add(row["id"])
         assert len(ids) == 100, "no id twice"
+
+    def test_what_was_an_identity_can_be_dumped(self, nodes: list[Database], run_module: Run) -> None:
+        one, two = nodes
+        args = {**one.login, "node_number": 1, "sequences": ["shop.customer_id_seq"]}
+        assert not run_module("snowflake_sequence", args)["failed"]
+        two.sql("DROP SCHEMA shop CASCADE", superuser=True)
+        two.sql(structure(one, "--schema=shop"), superuser=True)
+        assert two.sql(DRAWN, superuser=True)
+        # as the extension alone leaves it
+        bound = """UPDATE pg_depend SET deptype = %s WHERE objid = 'shop.customer_id_seq'::regclass
+                   AND refclassid = 'pg_class'::regclass AND refobjsubid > 0"""
+        one.sql(bound, ["i"], superuser=True)
+        again = run_module("snowflake_sequence", args)
+        assert len(again["queries"]) == 1 and not run_module("snowflake_sequence", args)["changed"]
 
     def test_rows_that_would_have_to_be_rewritten(self, nodes: list[Database], run_module: Run) -> None:
         one = nodes[0]

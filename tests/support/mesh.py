@@ -128,8 +128,8 @@ def take_apart(databases: Sequence[Database]) -> None:
             node.sql("SELECT spock.sub_drop(%s)", [row["sub_name"]], superuser=True)
     for node in joined:
         # of a subscription whose node could not reach this one when it was dropped
-        slots = "SELECT slot_name FROM pg_replication_slots WHERE plugin = 'spock_output' AND database = %s AND NOT active"
-        for row in node.sql(slots, [node.name], superuser=True):
+        slots = "SELECT slot_name FROM pg_replication_slots WHERE plugin = 'spock_output' AND database = %s"
+        for row in node.sql(f"{slots} AND NOT active", [node.name], superuser=True):
             node.sql("SELECT pg_drop_replication_slot(%s)", [row["slot_name"]], superuser=True)
         # other nodes before the own one
         names = "SELECT node_name AS name FROM spock.node ORDER BY node_id IN (SELECT node_id FROM spock.local_node)"

@@ -50,6 +50,12 @@ def load(
     _run(database, "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", *options, env=env)
 
 
+def structure(database: Database, *options: str) -> str:
+    """What pg_dump writes, as SQL."""
+    text = _run(database, "pg_dump", "--schema-only", *options)
+    return "\n".join(line for line in text.splitlines() if not line.startswith("\\"))
+
+
 def dumped(database: Database, newest: Database) -> list[str]:
     """The whole schema as text, by the pg_dump of ``newest``'s server, without the migration's own."""
     options = ["--schema-only", "--exclude-schema=crossover", "--no-publications", "--no-subscriptions"]

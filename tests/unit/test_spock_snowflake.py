@@ -99,6 +99,5 @@ def test_obstacles(columns: list[dict[str, Any]], user: str | None, words: str) 
 
 
 def test_a_name_is_quoted() -> None:
-    assert str(convert(changed(name='shop."it\'s"'))) == (
-        "SELECT snowflake.convert_sequence_to_snowflake('shop.\"it''s\"'::regclass)"
-    )
+    [step] = convert(changed(name='shop."it\'s"'))
+    assert str(step) == "SELECT snowflake.convert_sequence_to_snowflake('shop.\"it''s\"'::regclass)"
