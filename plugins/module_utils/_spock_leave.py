@@ -139,12 +139,11 @@ class Leave:
         self.warnings: list[str] = []
 
     def unfollowed(self, staying: Iterable[Member]) -> list[str]:
-        """Who does not follow it, each as one clause. A node that nobody knows yet was on its way in; there is nothing.
+        """Who does not follow it, each as one clause. Of one without a table in a set (an unfinished copy) nothing travels.
 
         A removal drops the node's own subscriptions first: one that has none is taken for one whose removal goes on.
         """
-        staying = list(staying)
-        if self.gone is None or not any(member.dead or self.name in member.node_ids for member in staying):
+        if self.gone is None or self.gone.do("SELECT FROM spock.replication_set_table LIMIT 1").fetchone() is None:
             return []
         found = []
         for member in staying:
