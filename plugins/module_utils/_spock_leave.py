@@ -76,8 +76,8 @@ class Removal:
                 code="unknown_node",
                 object=unknown[0],
                 untouched="nothing was changed",
-                hint="name a host of the group pgedge, or a node as Spock calls it; what an earlier run has removed, and the "
-                "inventory has no more, is to be taken out of crossover_mesh_remove",
+                hint="name a host of the group pgedge, or a node as Spock calls it; what an earlier run has removed, and "
+                "the inventory has no more, is to be taken out of crossover_mesh_remove",
             )
 
     def _refuse_migration(self, leave: Leave) -> None:
@@ -118,12 +118,12 @@ class Removal:
                 code="not_followed",
                 object=leave.name,
                 untouched="nothing was changed",
-                hint="see that they follow it again (spock.exception_log and the log there say why they do not), then run "
-                "this again; or set crossover_mesh_remove_force, which gives up what has not arrived",
+                hint="see that they follow it again (spock.exception_log and the log there say why they do not), then "
+                "run this again; or set crossover_mesh_remove_force, which gives up what has not arrived",
             )
         self.warnings.append(
-            f"{leave.name} {'would leave' if self.check else 'left'} by force: {told}. What was written there and has not "
-            f"arrived is lost, and the nodes may differ. {COMPARE}"
+            f"{leave.name} {'would leave' if self.check else 'left'} by force: {told}. What was written there and has "
+            f"not arrived is lost, and the nodes may differ. {COMPARE}"
         )
 
 
@@ -139,7 +139,7 @@ class Leave:
         self.warnings: list[str] = []
 
     def unfollowed(self, staying: Iterable[Member]) -> list[str]:
-        """Who does not follow it, each as one clause. Of one without a table in a set (an unfinished copy) nothing travels.
+        """Who does not follow it, each as one clause. Where no table is in a set (an unfinished copy) nothing travels.
 
         A removal drops the node's own subscriptions first: one that has none is taken for one whose removal goes on.
         """
@@ -154,8 +154,8 @@ class Leave:
                 found.append(f"{member.name} has no subscription to it")
             elif have is None:
                 self.warnings.append(
-                    f"{self.name} follows nobody and {member.name} does not follow it: a removal that has begun before went "
-                    f"on. If something was written there since, {member.name} lacks it. {COMPARE}"
+                    f"{self.name} follows nobody and {member.name} does not follow it: a removal that has begun before "
+                    f"goes on. If something was written there since, {member.name} lacks it. {COMPARE}"
                 )
             elif not have.enabled:
                 found.append(f"{member.name}'s subscription {have.name} is {have.status}")
@@ -198,7 +198,8 @@ class Leave:
         here = [member for member in self.staying if self.name in member.node_ids]
         if here and not self.gone:
             self.warnings.append(
-                f"{self._away()}: whether all that was written there has reached every other node cannot be seen. {COMPARE}"
+                f"{self._away()}: whether all that was written there has reached every other node cannot be seen. "
+                f"{COMPARE}"
             )
         if self.gone:
             for provider in [*self.gone.have]:

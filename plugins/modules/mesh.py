@@ -150,7 +150,8 @@ attributes:
   idempotent:
     support: full
     description:
-      - A mesh that is whole is left alone. What O(remove) has removed already is no change as long as it is in O(nodes).
+      - A mesh that is whole is left alone. What O(remove) has removed already is no change as long as it is in
+        O(nodes).
 author:
   - The Crossover authors (@crossover)
 """

@@ -123,9 +123,7 @@ def test_a_node_with_a_migration_stays(mesh_dbs: list[Database], run_module: Cal
 
 
 @pytest.mark.parametrize("step", ["sub_create", "sub_drop"])
-def test_no_password_is_shown_or_logged(
-    mesh_dbs: list[Database], run_module: Callable[..., Any], step: str
-) -> None:
+def test_no_password_is_shown_or_logged(mesh_dbs: list[Database], run_module: Callable[..., Any], step: str) -> None:
     """Neither in the message, in whatever way Spock quotes it, nor in a server's log."""
     two = mesh_dbs[:2]
     prepare(two, "SELECT 1")

@@ -26,9 +26,7 @@ def nodes(databases: Sequence[Database]) -> list[dict[str, Any]]:
     return [{"name": f"n{i}", "login": database.superuser} for i, database in enumerate(databases, 1)]
 
 
-def mesh(
-    run: Callable[..., Any], databases: Sequence[Database], check: bool = False, **options: Any
-) -> dict[str, Any]:
+def mesh(run: Callable[..., Any], databases: Sequence[Database], check: bool = False, **options: Any) -> dict[str, Any]:
     """Run the module on them; it must not fail."""
     result = run("mesh", {"nodes": nodes(databases), "timeout": 30, **options}, check=check)
     assert not result["failed"], result
