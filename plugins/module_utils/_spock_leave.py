@@ -76,8 +76,8 @@ class Removal:
                 code="unknown_node",
                 object=unknown[0],
                 untouched="nothing was changed",
-                hint="name a host of the group pgedge, or a node as Spock calls it; what an earlier run has removed, and "
-                "the inventory has no more, is to be taken out of crossover_mesh_remove",
+                hint="name a host of the group pgedge, or a node as Spock calls it; take out of crossover_mesh_remove "
+                "what an earlier run has removed and the inventory has no more",
             )
 
     def _refuse_migration(self, leave: Leave) -> None:
