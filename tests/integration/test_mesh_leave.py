@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.crossover.pgedge.plugins.module_utils._migration_ledger import Ledger
 from support.database import Database
-from support.mesh import ON_SPOCK
+from support.mesh import ON_SPOCK, in_step
 from support.mesh_module import live_mesh, mesh, nodes, whole
 from support.spock import ROLE, SECRET, TRACE, prepare, wait_for
 
@@ -78,6 +78,8 @@ def test_who_follows_but_is_late_is_named(mesh_dbs: list[Database], run_module: 
         assert "sub_n1_n3 is replicating" in late["msg"] and "after 3 s" in late["msg"], late["msg"]
         assert "Nothing was changed" in late["msg"] and "n2" not in late["msg"], late["msg"]
         assert [links(database) for database in mesh_dbs] == before
+        with pytest.raises(AssertionError, match="not in step"):
+            in_step(mesh_dbs, 2)
     gone = mesh(run_module, mesh_dbs, remove=["n3"])
     assert gone["removed"] == ["n3"] and has(first, 8001) and not gone.get("warnings")
 
