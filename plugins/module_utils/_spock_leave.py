@@ -204,7 +204,7 @@ class Leave:
         if self.gone:
             for provider in [*self.gone.have]:
                 self._unsubscribe(self.gone, provider)
-        for member in here:
+        for member in self.staying:
             if self.name in member.have:
                 self._unsubscribe(member, self.name)
             self._slots(member)

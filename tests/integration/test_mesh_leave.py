@@ -155,3 +155,18 @@ def test_a_node_without_a_login(mesh_dbs: list[Database], run_module: Callable[.
         said = run_module("mesh", {"nodes": [nodes(mesh_dbs)[0], second]})
         assert said["failed"] and "login" in said["msg"] and "defect" not in said["msg"], said["msg"]
         assert "Error" not in said["msg"]
+
+
+def test_a_dead_nodes_slot_goes_where_nobody_followed_it(
+    mesh_dbs: list[Database], run_module: Callable[..., Any]
+) -> None:
+    """It would hold WAL back for ever."""
+    live_mesh(run_module, mesh_dbs)
+    mesh_dbs[0].sql("SELECT spock.sub_drop('sub_n1_n3')", superuser=True)
+    mesh_dbs[2].cluster.stop()
+    slots = "SELECT slot_name FROM pg_replication_slots WHERE database = current_database()"
+    assert len(mesh_dbs[0].sql(slots, superuser=True)) == 2
+    wait_for(lambda: not mesh_dbs[0].sql(f"{slots} AND active AND slot_name ~ 'n3_n1'", superuser=True))
+    gone = mesh(run_module, mesh_dbs, remove=["n3"])
+    assert gone["removed"] == ["n3"] and len(mesh_dbs[0].sql(slots, superuser=True)) == 1
+    assert not mesh(run_module, mesh_dbs, remove=["n3"])["changed"]
