@@ -70,6 +70,13 @@ CREATE TABLE IF NOT EXISTS crossover.progress_table (
 """
 
 
+def migrations(conn: Any) -> list[str]:
+    """The names of those that have a ledger in this database: finish removes it."""
+    if not conn.execute("SELECT to_regclass('crossover.migration') IS NOT NULL AS there").fetchone()["there"]:
+        return []
+    return [row["name"] for row in conn.execute("SELECT name FROM crossover.migration ORDER BY 1")]
+
+
 class Ledger:
     """One migration's ledger. Reading one that does not exist gives nothing; writing to it is an error."""
 

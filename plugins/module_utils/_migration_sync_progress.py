@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
+from ._migration_ledger import migrations
 from ._migration_progress import SYNC, Progress
 from ._pg_connect import Login
 from ._replication_progress import as_task
@@ -14,9 +15,7 @@ from ._replication_progress import as_task
 
 def only_migration(conn: Any) -> str:
     """The migration of a node's ledger, if there is one and no other."""
-    if not conn.execute("SELECT to_regclass('crossover.migration') IS NOT NULL AS there").fetchone()["there"]:
-        return ""
-    names = [row["name"] for row in conn.execute("SELECT name FROM crossover.migration LIMIT 2")]
+    names = migrations(conn)
     return names[0] if len(names) == 1 else ""
 
 

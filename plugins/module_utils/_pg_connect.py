@@ -220,7 +220,8 @@ def sql_error(exc: BaseException, server: Login | str, doing: str, **details: An
     diag = getattr(exc, "diag", None)
     reason = (diag.message_primary if diag is not None else None) or " ".join(str(exc).split()) or type(exc).__name__
     if diag is not None and diag.message_detail:
-        reason = f"{reason} ({' '.join(diag.message_detail.split())})"
+        reason = f"{reason} ({diag.message_detail})"
+    reason = " ".join(reason.split())
     hint = details.pop("hint", None) or (diag.message_hint if diag is not None else None)
     details.setdefault("code", "sql_failed")
     return CrossoverError(

@@ -37,20 +37,23 @@ _TALKATIVE = {
 }
 
 
-def keep_quiet(conn: Any) -> list[str]:
+def keep_quiet(conn: Any, **more: str) -> list[str]:
     """Keep this session's statements out of logs and statistics as far as the login may; returns what it may not set.
+
+    ``more`` are further settings that need the same right.
 
     Only a superuser, or a role with GRANT SET ON PARAMETER (PostgreSQL 15), may: on a managed source it may not.
     """
     granted = "has_parameter_privilege(s.name, 'SET')" if conn.info.server_version >= 150000 else "false"
     allowed = f"(SELECT rolsuper FROM pg_roles WHERE rolname = current_user) OR s.context = 'user' OR {granted}"
     # the subquery asks first: set_config fails for a parameter that may not be set
+    settings = {**_TALKATIVE, **more}
     rows = conn.execute(
-        f"SELECT s.name, {allowed} AS may FROM pg_settings s WHERE s.name = ANY (%s)", [list(_TALKATIVE)]
+        f"SELECT s.name, {allowed} AS may FROM pg_settings s WHERE s.name = ANY (%s)", [list(settings)]
     ).fetchall()
     for row in rows:
         if row["may"]:
-            conn.execute("SELECT set_config(%s, %s, false)", [row["name"], _TALKATIVE[row["name"]]])
+            conn.execute("SELECT set_config(%s, %s, false)", [row["name"], settings[row["name"]]])
     return sorted(row["name"] for row in rows if not row["may"])
 
 

@@ -20,16 +20,18 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any, Callable, Sequence
+from typing import Callable, Sequence
 
 from ._errors import CrossoverError
 from ._migration_roles import plan as roles_plan
 from ._migration_roles_read import read as read_roles
+from ._pg_connect import driver, sql_error
 from ._pg_sql import Statement, quote_literal
 from ._spock_join_sets import follow_sets
 from ._spock_mesh import OWN_SCHEMAS, Member, Subscription
 from ._spock_mesh_plan import node_create, sub_create, sub_disable, sub_enable
 from ._spock_strays import end_strays
+from ._spock_wait import Hop, cross
 
 POLL = 0.25
 _DONE = ("r", "y")
@@ -269,16 +271,14 @@ _LOST = """SELECT DISTINCT nspname || '.' || relname AS name FROM spock.tables
 
 def arrive(provider: Member, subscriber: Member, seconds: float) -> None:
     """Everything that was written on the one until now is on the other."""
-    event = provider.do("SELECT spock.sync_event()::text AS lsn").fetchone()["lsn"]
-    call = (
-        f"CALL spock.wait_for_sync_event(NULL, {quote_literal(provider.name)}, {quote_literal(event)}, {int(seconds)})"
-    )
-    row: Any = subscriber.do(call).fetchone()
-    if row is not None and row.get("result") is False:
-        raise CrossoverError(
-            f"what was written on {provider.name} did not arrive on {subscriber.name} within {seconds:g} s",
-            code="timeout",
-            server=str(subscriber.login),
-            untouched="nothing of it was undone",
-            hint=f"look at spock.sub_show_status() on {subscriber.name}, then run this again",
-        )
+    hop = Hop(provider.name, subscriber.name, subscriber.have[provider.name].slot)
+    try:
+        cross([hop], {provider.name: provider.conn, subscriber.name: subscriber.conn}, seconds)
+    except driver().Error as exc:
+        raise sql_error(
+            exc,
+            subscriber.login,
+            f"it could not be seen whether what was written on {provider.name} has arrived",
+            untouched="what was done before stays",
+            hint="run crossover.pgedge.mesh again",
+        ) from None

@@ -5,11 +5,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Sequence
 
+from . import _replication_conninfo as conninfo
 from ._errors import CrossoverError
 from ._pg_connect import Login, connect, driver, sql_error
+from ._pg_sql import hide
+from ._replication_apply import HINTS
+from ._spock_node import known_secrets
+from ._spock_session import quietly
 
 SETS = ("default", "default_insert_only")
 OWN_SCHEMAS = ("spock", "snowflake", "lolor", "crossover", "pgedge_ace")
@@ -51,11 +57,19 @@ class Member:
     tables: int = 0
     identity: str = ""
     free_slots: int = 0
+    secrets: set[str] = field(default_factory=set, repr=False)  # what a message may quote: also other nodes' passwords
+
+    def __post_init__(self) -> None:
+        self.learn(self)
 
     @property
     def dead(self) -> bool:
         """Whether it could not be looked at."""
         return bool(self.unreachable)
+
+    def learn(self, other: Member) -> None:
+        """Its passwords may be quoted by this node's messages."""
+        self.secrets.update(conninfo.secrets(other.login.parameters(), other.peer.parameters()))
 
     def open(self) -> None:
         """Connect and look. A node that does not answer is remembered as such; it is no error."""
@@ -65,6 +79,7 @@ class Member:
             self.unreachable = exc.message
             return
         try:
+            quietly(self.conn)
             self.look()
         except driver().Error as exc:
             raise sql_error(
@@ -82,6 +97,7 @@ class Member:
         if not self.version:
             return
         self.conn.execute("SELECT set_config('spock.enable_ddl_replication', 'off', false)")
+        self.secrets.update(known_secrets(self.conn))
         self.node_ids = {
             row["node_name"]: row["node_id"] for row in self.conn.execute("SELECT node_id, node_name FROM spock.node")
         }
@@ -90,11 +106,41 @@ class Member:
         self.have = {row["provider"]: Subscription(**row) for row in self.conn.execute(_SUBSCRIPTIONS)} if local else {}
 
     def do(self, sql: str, params: Sequence[Any] = ()) -> Any:
-        """Run one statement of a change; its error names the node."""
+        """Run one statement of a change; its error names the node, and no password."""
         try:
             return self.conn.execute(sql, list(params) or None)
         except driver().Error as exc:
-            raise sql_error(exc, self.login, f"{self.name}: {sql.split('(', 1)[0].strip()} failed") from None
+            error = sql_error(
+                exc,
+                self.login,
+                _doing(sql),
+                untouched="what was done before stays",
+                hint=HINTS.get(getattr(exc, "sqlstate", None) or "", "see the log of this server")
+                + "; then run crossover.pgedge.mesh again",
+            )
+            error.message = hide(error.message, self.secrets)
+            raise error from None
+
+
+_FAILURES = {
+    "spock.node_create": "the node {} could not be made",
+    "spock.node_drop": "the node {} could not be dropped",
+    "spock.sub_create": "the subscription {} could not be made",
+    "spock.sub_drop": "the subscription {} could not be dropped",
+    "spock.sub_enable": "the subscription {} could not be enabled",
+    "spock.sub_disable": "the subscription {} could not be disabled",
+    "pg_create_logical_replication_slot": "the slot {} could not be made",
+    "pg_drop_replication_slot": "the slot {} could not be dropped",
+    "pg_replication_slot_advance": "the slot {} could not be advanced",
+    "pg_replication_origin_advance": "the replication origin {} could not be advanced",
+}
+
+
+def _doing(sql: str) -> str:
+    """What failed, in the words of crossover.pgedge.spock_subscription."""
+    called = re.search(r"([a-z_.]+)\('([^']*)'", sql)
+    known = called and _FAILURES.get(called[1])
+    return known.format(called[2]) if called and known else "a statement of the mesh failed"
 
 
 _LOOK = """

@@ -14,7 +14,7 @@ from ._node_inventory import subscription_name
 from ._pg_connect import Login
 from ._pg_sql import Statement
 from ._spock_join import POLL, Join
-from ._spock_leave import Leave
+from ._spock_leave import Removal
 from ._spock_mesh import Member, collisions, problems
 from ._spock_mesh_plan import make, node_create, sub_create, sub_enable
 from ._spock_strays import end_strays
@@ -26,6 +26,8 @@ class Wanted:
 
     nodes: Sequence[Mapping[str, Any]]
     remove: Sequence[str] = ()
+    remove_force: bool = False
+    migration: str = ""
     data: str = "auto"
     exception_behaviour: str = "sub_disable"
     timeout: float = 60.0
@@ -49,6 +51,9 @@ class MeshRun:
         names = [str(entry["name"]) for entry in self.w.nodes]
         self.all = [self._member(entry, names) for entry in self.w.nodes]
         self.members = [member for member in self.all if member.name not in self.w.remove]
+        for member in self.all:
+            for other in self.all:
+                member.learn(other)
 
     def _member(self, entry: Mapping[str, Any], names: Sequence[str]) -> Member:
         name = str(entry["name"])
@@ -86,7 +91,7 @@ class MeshRun:
         for member in self.members:
             member.subscriptions = {k: v for k, v in member.subscriptions.items() if k not in self.w.remove}
         plan = make(self.members, self.w.data)
-        self.left_out = plan.left_out
+        self.left_out += plan.left_out
         if self.check:
             self.done += plan.shown()
             self.joined = [new.name for new, _donor in plan.join]
@@ -124,23 +129,13 @@ class MeshRun:
             )
 
     def _remove(self) -> None:
-        by_name = {member.name: member for member in self.all}
-        leaving = list(self.w.remove)
-        while leaving:
-            name = leaving.pop(0)
-            others = [member for member in self.all if member in self.members or member.name in leaving]
-            leave = Leave(name, by_name.get(name), others, self.w.timeout, self.check)
-            try:
-                leave.run()
-            finally:
-                self.done += leave.done
-            self.warnings += leave.warnings
-            self.removed += [name] if leave.done else []
-            for dead in [member for member in self.members if member.dead]:
-                self.left_out.append(f"{dead.name} does not answer, so {name} was not removed there")
-            for member in self.all:
-                if not member.dead and not self.check:
-                    member.look()
+        w = self.w
+        removal = Removal(self.all, w.remove, w.timeout, self.check, w.remove_force, w.migration)
+        try:
+            removal.run()
+        finally:
+            self.done += removal.done
+        self.warnings, self.left_out, self.removed = removal.warnings, removal.left_out, removal.removed
 
     def _do(self, member: Member, statement: Statement) -> None:
         member.do(statement.sql)

@@ -17,20 +17,103 @@ description:
 options:
   nodes:
     description:
-      - The nodes that are to be the mesh. Each has C(name), what Spock calls it; C(login), a dict of login options,
-        how it is reached from here; C(peer), the same as the other nodes reach it (C(login) by default); and
-        C(subscriptions), a dict with the name of its subscription to each other node, by their names (C(sub_) and
-        both names by default).
+      - The nodes that are to be the mesh.
     type: list
     elements: dict
     required: true
+    suboptions:
+      name:
+        description: What Spock calls it.
+        type: str
+        required: true
+      login:
+        description: How it is reached from here, by the options with which every module logs in.
+        type: dict
+        required: true
+        suboptions: &login
+          login_host:
+            description: Host of the node. Empty means the local socket.
+            type: str
+            default: ""
+            aliases: [host]
+          login_port:
+            description: Port of the node.
+            type: int
+            default: 5432
+            aliases: [port]
+          login_user:
+            description: User to log in as, a superuser.
+            type: str
+            default: postgres
+            aliases: [login]
+          login_password:
+            description: Password of that user. It never appears in results.
+            type: str
+            default: ""
+          login_unix_socket:
+            description: Directory of a local socket.
+            type: str
+            default: ""
+            aliases: [unix_socket]
+          login_db:
+            description: Database of the node. V(postgres) if not given.
+            type: str
+            aliases: [db, database]
+          ssl_mode:
+            description: How TLS is used, as libpq's C(sslmode).
+            type: str
+            default: prefer
+            choices: [allow, disable, prefer, require, verify-ca, verify-full]
+          ca_cert:
+            description: File with the certificate of the authority.
+            type: str
+            aliases: [ssl_rootcert]
+          ssl_cert:
+            description: File with the client's certificate.
+            type: path
+          ssl_key:
+            description: File with the client's key.
+            type: path
+          connect_params:
+            description: Further parameters of libpq.
+            type: dict
+            default: {}
+          session_role:
+            description: Role to switch to after logging in.
+            type: str
+          trust_input:
+            description: As in every module.
+            type: bool
+            default: true
+      peer:
+        description: The same as the other nodes reach it. By default O(nodes[].login).
+        type: dict
+        suboptions: *login
+      subscriptions:
+        description:
+          - The name of its subscription to each other node, by their names. By default C(sub_) and both names.
+        type: dict
+        default: {}
   remove:
     description:
       - Names of nodes that are not to be in it any more. One that is also in O(nodes) and answers is waited for until
-        all that was written there has arrived elsewhere. One that is dead is forgotten, and its slots are dropped.
+        all that was written there has arrived on every node that stays. Nothing may be written there any more.
+      - It is refused where one of those does not follow it or does not answer, where a migration with that node is not
+        finished, and for a name that nobody knows.
+      - A node that is dead is forgotten, and its slots are dropped.
     type: list
     elements: str
     default: []
+  remove_force:
+    description:
+      - Remove a node also where one that stays does not have all that was written there. That is lost, and told in a
+        warning.
+    type: bool
+    default: false
+  migration:
+    description: The migration whose nodes O(remove) may remove before it is finished. The role C(rollback) does that.
+    type: str
+    default: ""
   data:
     description:
       - V(auto) copies rows to a new node whose database is empty. V(same) takes it that all nodes have the same rows
@@ -66,7 +149,9 @@ attributes:
     description: Shows every node's subscriptions.
   idempotent:
     support: full
-    description: A mesh that is whole is left alone.
+    description:
+      - A mesh that is whole is left alone. What O(remove) has removed already is no change as long as it is in
+        O(nodes).
 author:
   - The Crossover authors (@crossover)
 """
@@ -79,6 +164,11 @@ EXAMPLES = r"""
         login: {login_host: n1.example.com, login_user: crossover, login_password: "{{ password }}", login_db: shop}
       - name: n2
         login: {login_host: n2.example.com, login_user: crossover, login_password: "{{ password }}", login_db: shop}
+
+- name: Take one out, which is not written to any more
+  crossover.pgedge.mesh:
+    nodes: "{{ hostvars | crossover.pgedge.mesh_members(groups['pgedge']) }}"
+    remove: [n3]
 """
 
 RETURN = r"""
@@ -115,17 +205,28 @@ queries:
 
 from typing import Any
 
-from ..module_utils._ansible import Outcome, Runner, run_module
+from ..module_utils._ansible import Outcome, Runner, login_spec, run_module
+from ..module_utils._errors import CrossoverError
 from ..module_utils._spock_mesh_run import MeshRun, Wanted
 
 
 def work(runner: Runner) -> Outcome:
     """Look at all nodes, plan, do."""
     params = runner.params
+    if without := [node["name"] for node in params["nodes"] if node["login"] is None]:
+        raise CrossoverError(
+            f"node {without[0]} has no login",
+            code="bad_option",
+            object=without[0],
+            untouched="nothing was changed",
+            hint="give every node of the option nodes a login",
+        )
     run = MeshRun(
         Wanted(
             nodes=params["nodes"],
             remove=params["remove"],
+            remove_force=params["remove_force"],
+            migration=params["migration"],
             data=params["data"],
             exception_behaviour=params["exception_behaviour"],
             timeout=params["timeout"],
@@ -146,10 +247,18 @@ def work(runner: Runner) -> Outcome:
 
 def main() -> None:
     """Entry point."""
+    node = {
+        "name": {"type": "str", "required": True},
+        "login": {"type": "dict", "required": True, "options": login_spec()},
+        "peer": {"type": "dict", "options": login_spec()},
+        "subscriptions": {"type": "dict", "default": {}},
+    }
     run_module(
         {
-            "nodes": {"type": "list", "elements": "dict", "required": True},
+            "nodes": {"type": "list", "elements": "dict", "required": True, "options": node},
             "remove": {"type": "list", "elements": "str", "default": []},
+            "remove_force": {"type": "bool", "default": False},
+            "migration": {"type": "str", "default": ""},
             "data": {"type": "str", "default": "auto", "choices": ["auto", "same"]},
             "exception_behaviour": {"type": "str", "default": "sub_disable"},
             "timeout": {"type": "int", "default": 60},

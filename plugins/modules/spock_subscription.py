@@ -184,9 +184,10 @@ from ..module_utils._ansible import Outcome, Runner, run_module
 from ..module_utils._errors import CrossoverError
 from ..module_utils._pg_connect import Login
 from ..module_utils._pg_lsn import Lsn
-from ..module_utils._replication_apply import apply, keep_quiet
+from ..module_utils._replication_apply import apply
 from ..module_utils._spock_node import known_secrets, require_node
 from ..module_utils._spock_repset import resolve
+from ..module_utils._spock_session import quietly
 from ..module_utils._spock_strays import end_strays
 from ..module_utils._spock_subscription import SpockSubscription, Wanted
 from ..module_utils._spock_version import require_spock
@@ -233,13 +234,6 @@ def wanted(params: dict[str, Any], actual: SpockSubscription | None, login: Logi
     )
 
 
-def quietly(conn: Any) -> list[str]:
-    """Spock's messages may quote a DSN with its password: none goes to the log. Returns the passwords it has stored."""
-    keep_quiet(conn)
-    conn.execute("SET log_min_messages = 'fatal'")
-    return known_secrets(conn)
-
-
 def wait(conn: Any, login: Login, name: str, timeout: float) -> None:
     """Until it replicates and no copy is under way."""
     until = time.monotonic() + timeout
@@ -283,7 +277,8 @@ def present(runner: Runner, conn: Any, login: Login, actual: SpockSubscription |
         outcome.after = {**spock.predicted(want, actual), **copied}
         return outcome
     if plan.steps:
-        secrets = [*conninfo.secrets(want.dsn), *quietly(conn)]
+        quietly(conn)
+        secrets = [*conninfo.secrets(want.dsn), *known_secrets(conn)]
         doing = f"the subscription {name} could not be {'changed' if actual else 'made'}"
         apply(conn, login, plan.change, doing, together=True, secrets=secrets)
         apply(conn, login, plan.switch, f"the subscription {name} could not be {'en' if want.enabled else 'dis'}abled")
@@ -302,7 +297,8 @@ def absent(runner: Runner, conn: Any, login: Login, actual: SpockSubscription | 
     if runner.check:
         return outcome
     said: list[str] = []
-    secrets = quietly(conn)
+    quietly(conn)
+    secrets = known_secrets(conn)
     end_strays(conn)  # sub_drop() would wait for one for ever
     conn.add_notice_handler(lambda diag: said.append(f"{diag.severity_nonlocalized} {diag.message_primary}"))
     apply(conn, login, outcome.queries, f"the subscription {actual.name} could not be dropped", secrets=secrets)

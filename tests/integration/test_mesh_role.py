@@ -58,6 +58,8 @@ def test_the_mesh_of_a_platforms_inventory(inventory: Inventory, servers: list[C
     assert [row["sub_name"] for row in names] == ["sub_n2_n1", "sub_n2_n3"]
     local = servers[1].sql("SELECT node_name FROM spock.local_node JOIN spock.node USING (node_id)", database="demo")
     assert local == [{"node_name": "edge2"}]
+    mistyped = play(inventory, servers, crossover_mesh_remove=["db4"])
+    assert mistyped.rc != 0 and "no node is called db4; there are edge1, edge2, edge3" in mistyped.failure
     # a node dies: the others' play goes on, and says at its end what it could not do
     servers[2].stop()
     servers[0].sql("SELECT spock.sub_drop('sub_n1_n2')", database="demo")

@@ -146,4 +146,6 @@ def in_step(databases: Sequence[Database], seconds: int = 30) -> None:
         for subscriber in databases:
             if subscriber is not provider:
                 with subscriber.connect(superuser=True) as conn:
-                    conn.execute(f"CALL spock.wait_for_sync_event(NULL, '{origin}', '{event}', {seconds})".encode())
+                    call = f"CALL spock.wait_for_sync_event(NULL, '{origin}', '{event}', {seconds})"
+                    row = conn.execute(call.encode()).fetchone()
+                    assert row is not None and row["result"] is True, f"not in step within {seconds} s"
