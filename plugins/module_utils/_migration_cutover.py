@@ -122,7 +122,10 @@ class Switch:
             expect(self.route, m.old)
             check_landing(m)
             for feed in m.feeds:
-                check_feed(self.at.conn[feed.subscriber], self.at.conn[feed.publisher], feed)
+                others = {
+                    m.named(p): self.at.conn[p] for p in m.places(NODE) if p not in (feed.publisher, feed.subscriber)
+                }
+                check_feed(self.at.conn[feed.subscriber], self.at.conn[feed.publisher], feed, others)
             check_tables(m, self.at.conn)
             if m.further:
                 self.hops = check_mesh(m, self.at.conn)
