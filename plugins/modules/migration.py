@@ -207,7 +207,7 @@ def begin(runner: Runner, ledger: Ledger) -> Outcome:
 def lost(runner: Runner, exc: CrossoverError) -> CrossoverError:
     """The publishing node of several, from which alone the way back leads, does not answer."""
     params = runner.params
-    closing = params["state"] == "started" and params["phase"] in ("rollback", "finish")
+    closing = params["state"] == "started" and params["phase"] == "finish"  # rollback asks by itself
     if not closing or exc.code not in UNREACHABLE or len(params["landing_nodes"]) < 2:
         return exc
     try:
@@ -222,7 +222,7 @@ def lost(runner: Runner, exc: CrossoverError) -> CrossoverError:
         code=exc.code,
         server=exc.server,
         untouched="nothing was changed: the nodes are writable, the application goes on on the others",
-        hint=f"bring {params['node']} back, then run {params['phase']} again. One that is lost for good: "
+        hint=f"bring {params['node']} back, then run crossover.pgedge.finish again. One that is lost for good: "
         "docs/cutover.md says how the migration is closed without it, and what that gives up",
     )
 

@@ -276,7 +276,10 @@ def test_the_publishing_node_is_lost_for_good(inventory: Inventory, source_db: D
     ok(inventory.play("cutover", crossover_cutover=source_db.name))
     mesh[0].cluster.stop()
     refused = inventory.play("rollback")
-    assert refused.rc != 0 and "docs/cutover.md" in refused.output, refused.output[-3000:]
+    assert refused.rc != 0 and "docs/cutover.md says how" in refused.failure, refused.output[-3000:]
+    refused = inventory.play("finish", crossover_finish=source_db.name)
+    assert refused.rc != 0 and "docs/cutover.md says how" in refused.failure, refused.output[-3000:]
+    assert "the publishing node" in refused.failure
     left = {"n2": mesh[1], "n3": mesh[2]}
     # as documented: the mesh, the nodes, the source
     del inventory.data["pgedge"]["hosts"]["n1"]

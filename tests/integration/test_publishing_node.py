@@ -40,12 +40,12 @@ def test_it_is_named(source_db: Database, target_db: Database, fed: None) -> Non
         until = time.monotonic() + 30
         while True:
             try:
-                check_feed(source, one, LINK, {"node n2": other})
+                check_feed(source, one, LINK, {"node n1": one, "node n2": other})
                 break
             except CrossoverError:
                 assert time.monotonic() < until
                 time.sleep(0.2)
         with pytest.raises(CrossoverError) as refused:
-            check_feed(source, other, LINK, {"node n1": one})
+            check_feed(source, other, LINK, {"node n2": other, "node n1": one})
     assert "is fed by node n1, which is not the first of the nodes in the inventory" in refused.value.message
     assert refused.value.hint and refused.value.hint.startswith("put node n1 first in the group pgedge again")
