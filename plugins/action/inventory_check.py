@@ -21,7 +21,8 @@ from ansible_collections.crossover.pgedge.plugins.module_utils._node_inventory i
 INTERNAL = {
     "crossover_begun", "crossover_summary", "crossover_phase", "crossover_runner",
     "crossover_copies", "crossover_copy_jobs", "crossover_copy_summaries", "crossover_prepared",
-    "crossover_snowflake_taken",
+    "crossover_snowflake_taken", "crossover_node_held", "crossover_node_lost", "crossover_node_complete",
+    "crossover_node_incomplete", "crossover_node_all_complete",
     "crossover_compared_all", "crossover_differences", "crossover_assessed_blockers", "crossover_check_source",
 }  # fmt: skip
 _REGISTERED = re.compile(r"^\s*register: (crossover_\w+)$", re.M)

@@ -31,10 +31,10 @@ from ._migration_journal import Journal
 from ._migration_links import (
     advance_slots,
     barrier_feed,
-    check_feed,
     check_tables,
     drop_made,
     ensure_opposite_slot,
+    feed_checks,
     no_long_transactions,
 )
 from ._migration_mesh_ready import check_landing, check_mesh, has_spock
@@ -121,8 +121,8 @@ class Switch:
             self.route.prepare()
             expect(self.route, m.old)
             check_landing(m)
-            for feed in m.feeds:
-                check_feed(self.at.conn[feed.subscriber], self.at.conn[feed.publisher], feed)
+            for check in feed_checks(m, self.at.conn):
+                check()
             check_tables(m, self.at.conn)
             if m.further:
                 self.hops = check_mesh(m, self.at.conn)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from functools import partial
-from typing import Any, Mapping, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
 from ._errors import CrossoverError
 from ._migration_control import NODE, SOURCE
@@ -21,11 +21,14 @@ from ._replication_barrier import Barrier
 from ._replication_lag import slot_state, subscription_state
 
 
-def check_feed(subscriber: Any, publisher: Any, link: Link) -> None:
-    """The subscription that feeds the new side is enabled, works, and every table is in sync."""
+def check_feed(subscriber: Any, publisher: Any, link: Link, nodes: Mapping[str, Any]) -> None:
+    """The subscription that feeds the new side is enabled, works, and every table is in sync.
+
+    ``nodes`` are all of them, as a sentence names them: another one may be the publishing node.
+    """
     state = subscription_state(subscriber, link.subscription)
     slot = slot_state(publisher, link.slot)
-    problem = None
+    problem = hint = None
     if state is None:
         problem = "does not exist"
     elif not state["enabled"] and slot is None:
@@ -36,6 +39,9 @@ def check_feed(subscriber: Any, publisher: Any, link: Link) -> None:
         problem = "has no running apply worker"
     elif waiting := [f"{t['schema']}.{t['name']}" for t in state["tables"] if t["state"] != "r"]:
         problem = f"has {len(waiting)} table(s) that are not in sync: {', '.join(waiting[:3])}"
+    elif slot is None and (feeding := next((n for n, c in nodes.items() if slot_state(c, link.slot)), None)):
+        problem = f"is fed by {feeding}, which is not the first of the nodes in the inventory"
+        hint = f"put {feeding} first in the group pgedge again: it is the publishing node until the next switch"
     elif slot is None:
         problem = f"has lost its slot {link.slot}"
     elif not slot["active"]:
@@ -46,10 +52,17 @@ def check_feed(subscriber: Any, publisher: Any, link: Link) -> None:
             code="feed_unhealthy",
             object=link.subscription,
             untouched="nothing was changed",
-            hint="run crossover.pgedge.status to see it, and "
+            hint=hint
+            or "run crossover.pgedge.status to see it, and "
             + ("crossover.pgedge.cutover again" if link.publisher == NODE else "crossover.pgedge.replicate")
             + " to mend it",
         )
+
+
+def feed_checks(migration: Migration, conn: Mapping[str, Any]) -> list[Callable[[], None]]:
+    """One for each that feeds the new side."""
+    nodes = {migration.named(node): conn[node] for node in migration.places(NODE)}
+    return [partial(check_feed, conn[f.subscriber], conn[f.publisher], f, nodes) for f in migration.feeds]
 
 
 def check_tables(migration: Migration, conn: Mapping[str, Any]) -> None:

@@ -213,7 +213,10 @@ def away(migration: Migration, place: str, exc: CrossoverError) -> CrossoverErro
     name, first = migration.logins[place].label, migration.logins[NODE].label
     if place == NODE:
         what = f"what was written on the nodes goes to the source through {name}, which cannot be reached"
-        hint = f"bring {name} back, then run crossover.pgedge.rollback: nothing that was written meanwhile is lost"
+        hint = (
+            f"bring {name} back, then run crossover.pgedge.rollback: nothing that was written meanwhile is lost. "
+            "One that is lost for good: docs/cutover.md says how the migration is closed without it, and at what cost"
+        )
     else:
         what = f"what was written on {name} may not have reached {first}, from which it goes to the source"
         hint = f"bring {name} back, then run crossover.pgedge.rollback"

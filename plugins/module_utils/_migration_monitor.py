@@ -10,116 +10,95 @@ Its figures are for alarms. No phase is gated on them; a barrier is what proves 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from ._errors import CrossoverError
 from ._migration_control import NODE, SOURCE, read
+from ._migration_deadline import together
+from ._migration_monitor_mesh import Look, look_at_member, members, mesh_feeds, mesh_slots
+from ._migration_monitor_seen import (
+    MISSING,
+    STREAMING,
+    UNREACHABLE,
+    Feed,
+    Limits,
+    Member,
+    Sample,
+    Slot,
+    Watch,
+    spoken,
+)
 from ._migration_names import Names
+from ._migration_sides import FurtherNode
 from ._pg_connect import Login, connect
 from ._replication_overview import all_slots, all_subscriptions
 
-STREAMING = "streaming"
+ANSWER = 30.0  # seconds for all servers, at each look
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One look at the subscription. ``errors`` and ``conflicts`` count since it was made."""
+def watch(
+    name: str,
+    node: str,
+    logins: Mapping[str, Login],
+    samples: int,
+    interval: float,
+    further: Sequence[FurtherNode] = (),
+) -> Watch:
+    """Look ``samples`` times. A server that does not answer in between is a sample too; at the beginning an error.
 
-    at: float  # seconds since 1970
-    state: str  # as replication_info has it, or missing, unreachable
-    lag_bytes: int | None = None
-    lag_seconds: float | None = None
-    retained_bytes: int | None = None
-    errors: int = 0
-    conflicts: int = 0
-    tables_ready: int = 0
-    tables_total: int = 0
-    message: str = ""  # the last error, or why it could not be looked at
-
-
-@dataclass(frozen=True)
-class Slot:
-    """One of our slots at the end of the watch."""
-
-    side: str
-    name: str
-    active: bool
-    wal_status: str | None
-    retained_bytes: int
-    safe_wal_size: int | None
-
-
-@dataclass(frozen=True)
-class Limits:
-    """None: no limit."""
-
-    lag_bytes: int | None = None
-    lag_seconds: float | None = None
-    wal_budget: int | None = None
-    errors: int | None = 0
-    conflicts: int | None = 0
-
-
-@dataclass(frozen=True)
-class Watch:
-    """What was seen."""
-
-    migration: str
-    writable: str
-    subscription: str
-    samples: tuple[Sample, ...]
-    slots: tuple[Slot, ...]
-
-    @property
-    def direction(self) -> str:
-        """Where changes flow to."""
-        return SOURCE if self.writable == NODE else NODE
-
-    @property
-    def last(self) -> Sample:
-        """The last sample."""
-        return self.samples[-1]
-
-    def values(self, name: str) -> list[float]:
-        """What is known of a figure, in the order of time."""
-        found = (getattr(sample, name) for sample in self.samples)
-        return [float(value) for value in found if value is not None]
-
-    def grown(self, name: str) -> int:
-        """By how much a counter has grown while it was watched."""
-        known = [getattr(s, name) for s in self.samples if s.state not in ("missing", "unreachable")]
-        return max(0, known[-1] - known[0]) if known else 0
-
-
-def watch(name: str, node: str, logins: Mapping[str, Login], samples: int, interval: float) -> Watch:
-    """Look ``samples`` times. A server that does not answer in between is a sample too; at the beginning an error."""
+    A further node that does not answer is a sample at the beginning, too.
+    """
     names = Names.of(name, node)
     with connect(logins[SOURCE]) as conn, connect(logins[NODE]):
         control = read(conn, name)
     writable = control.writable if control else SOURCE
-    publisher, subscriber, subscription = (
-        (SOURCE, NODE, names.subscription) if writable == SOURCE else (NODE, SOURCE, names.back_subscription)
-    )
-    taken: list[Sample] = []
+    first = node if further else NODE
+    nodes = {first: logins[NODE], **{one.name: one.login for one in further}}
+    landing = {first: names, **{one.name: one.names for one in further if one.landing}}
+    feeds = {
+        (at, n.subscription): partial(_look, logins[SOURCE], nodes[at], n.subscription) for at, n in landing.items()
+    }
+    if writable == NODE:
+        back = names.back_subscription
+        feeds = {(SOURCE, back): partial(_look, nodes[first], logins[SOURCE], back)}
+    taken: dict[tuple[str, str], list[Sample]] = {key: [] for key in feeds}
+    rounds: list[dict[str, Look]] = []
     due = time.monotonic()
     for _number in range(samples):
         time.sleep(max(0.0, due - time.monotonic()))
-        taken.append(_look(logins[publisher], logins[subscriber], subscription))
         due += interval
-    slots = [slot for side in (SOURCE, NODE) for slot in _slots(side, logins[side], names)]
-    return Watch(name, writable, subscription, tuple(taken), tuple(slots))
+        acts: dict[Any, Callable[[], Any]] = {**feeds}
+        if further:
+            acts.update({at: partial(look_at_member, login) for at, login in nodes.items()})
+        done, failed = together(acts, ANSWER)
+        for key, kept in taken.items():
+            kept.append(done.get(key) or Sample(time.time(), UNREACHABLE, message=_reason(failed[key])))
+        if further:
+            rounds.append({at: done.get(at) or Look(problem=_reason(failed[at])) for at in nodes})
+    ours = [*(n.slot for n in landing.values()), names.back_slot]
+    slots = _slots(SOURCE, logins[SOURCE], ours) + _slots(first, nodes[first], ours)
+    return Watch(
+        migration=name,
+        writable=writable,
+        feeds=tuple(Feed(subscription, at, tuple(taken[at, subscription])) for at, subscription in feeds),
+        slots=tuple(slots + (mesh_slots(rounds[-1]) if rounds else [])),
+        mesh=tuple(mesh_feeds(rounds)) if rounds else (),
+        members=tuple(members(rounds, writable == NODE)) if rounds else (),
+    )
+
+
+def _reason(problem: Exception) -> str:
+    return problem.message if isinstance(problem, CrossoverError) else str(problem)
 
 
 def _look(publisher: Login, subscriber: Login, subscription: str) -> Sample:
-    try:
-        with connect(publisher) as there, connect(subscriber) as here:
-            found = all_subscriptions(here, [subscription], there)
-    except CrossoverError as exc:
-        return Sample(time.time(), "unreachable", message=str(exc))
+    with connect(publisher) as there, connect(subscriber) as here:
+        found = all_subscriptions(here, [subscription], there)
     if not found:
-        return Sample(time.time(), "missing")
+        return Sample(time.time(), MISSING)
     row = found[0]
     errors: Mapping[str, int] = row["errors"]
     return Sample(
@@ -136,10 +115,10 @@ def _look(publisher: Login, subscriber: Login, subscription: str) -> Sample:
     )
 
 
-def _slots(side: str, login: Login, names: Names) -> list[Slot]:
+def _slots(side: str, login: Login, names: Sequence[str]) -> list[Slot]:
     try:
         with connect(login) as conn:
-            rows = all_slots(conn, [names.slot, names.back_slot])
+            rows = all_slots(conn, names)
     except CrossoverError:
         return []  # the samples tell it
     return [
@@ -150,33 +129,48 @@ def _slots(side: str, login: Login, names: Names) -> list[Slot]:
 
 def judge(seen: Watch, limits: Limits) -> list[str]:
     """What is beyond the limits, each as one clause. A lag counts when it was too long all the time."""
-    found = []
-    last = seen.last
-    if last.state != STREAMING:
+    found = [problem for feed in seen.feeds for problem in _judge_feed(feed, limits)]
+    found += [problem for member in seen.members for problem in _judge_member(member, limits)]
+    for feed in seen.mesh:
+        if feed.last.state != UNREACHABLE:  # that is said of the node
+            found += _judge_feed(feed, limits)
+    return found + [problem for slot in seen.slots for problem in _judge_slot(slot, limits.wal_budget)]
+
+
+def _judge_feed(feed: Feed, limits: Limits) -> Iterable[str]:
+    last, place = feed.last, spoken(feed.subscriber)
+    if last.state != feed.flowing:
         why = f": {last.message}" if last.message else ""
-        found.append(f"the subscription {seen.subscription} on the {seen.direction} is {last.state}{why}")
+        yield f"the subscription {feed.subscription} on {place} is {last.state}{why}"
     for name, limit, show in (
         ("lag_bytes", limits.lag_bytes, size),
         ("lag_seconds", limits.lag_seconds, lambda value: f"{value:.1f} s"),
     ):
-        values = seen.values(name)
+        values = feed.values(name)
         if limit is not None and values and min(values) > limit:
-            found.append(
-                f"the {seen.direction} has been {show(min(values))} to {show(max(values))} behind all the time, "
+            whose = place if feed.flowing == STREAMING else f"the subscription {feed.subscription} on {place}"
+            yield (
+                f"{whose} has been {show(min(values))} to {show(max(values))} behind all the time, "
                 f"the limit is {show(limit)}"
             )
     for name, limit, what in (
         ("errors", limits.errors, "error(s)"),
         ("conflicts", limits.conflicts, "conflict(s)"),
     ):
-        if limit is not None and seen.grown(name) > limit:
+        if limit is not None and feed.grown(name) > limit:
             why = f", the last: {last.message}" if last.message and name == "errors" else ""
-            found.append(f"{seen.grown(name)} new {what} in the subscription {seen.subscription}{why}")
-    return found + [problem for slot in seen.slots for problem in _judge_slot(slot, limits.wal_budget)]
+            yield f"{feed.grown(name)} new {what} in the subscription {feed.subscription}{why}"
+
+
+def _judge_member(member: Member, limits: Limits) -> Iterable[str]:
+    if member.problem:
+        yield f"node {member.name}: {member.problem}"
+    if limits.errors is not None and member.new_exceptions > limits.errors:
+        yield f"{member.new_exceptions} new exception(s) on node {member.name}, the last: {member.last_exception}"
 
 
 def _judge_slot(slot: Slot, budget: int | None) -> Iterable[str]:
-    name = f"the slot {slot.name} on the {slot.side}"
+    name = f"the slot {slot.name} on {spoken(slot.side)}"
     if slot.wal_status == "lost":
         yield f"{name} is lost: what it should have sent is gone, and the copy has to begin again"
     elif slot.wal_status == "unreserved":
@@ -186,28 +180,32 @@ def _judge_slot(slot: Slot, budget: int | None) -> Iterable[str]:
 
 
 def summary(seen: Watch, problems: Sequence[str]) -> dict[str, Any]:
-    """The figures of a watch."""
-    lag, seconds, last = seen.values("lag_bytes"), seen.values("lag_seconds"), seen.last
+    """The figures of a watch; of several feeds the worst."""
+    feeds = seen.feeds
+    lag = [feed.values("lag_bytes") for feed in feeds if feed.values("lag_bytes")]
+    seconds = [value for feed in feeds for value in feed.values("lag_seconds")]
     return {
         "direction": f"to the {seen.direction}",
-        "state": last.state,
+        "state": next((feed.last.state for feed in feeds if feed.last.state != STREAMING), STREAMING),
         "problems": len(problems),
-        "lag_bytes": int(lag[-1]) if lag else None,
-        "lag_bytes_max": int(max(lag)) if lag else None,
+        "lag_bytes": int(max(values[-1] for values in lag)) if lag else None,
+        "lag_bytes_max": int(max(map(max, lag))) if lag else None,
         "lag_seconds_max": round(max(seconds), 3) if seconds else None,
         "retained_bytes": max((slot.retained_bytes for slot in seen.slots), default=0),
-        "new_errors": seen.grown("errors"),
-        "new_conflicts": seen.grown("conflicts"),
-        "tables_ready": last.tables_ready,
-        "tables_total": last.tables_total,
-        "samples": len(seen.samples),
+        "new_errors": sum(feed.grown("errors") for feed in feeds),
+        "new_conflicts": sum(feed.grown("conflicts") for feed in feeds),
+        "tables_ready": sum(feed.last.tables_ready for feed in feeds),
+        "tables_total": sum(feed.last.tables_total for feed in feeds),
+        "samples": len(feeds[0].samples),
         "slots": [asdict(slot) for slot in seen.slots],
+        "nodes": [asdict(member) for member in seen.members],
+        "mesh": {f"{feed.subscription} on {feed.subscriber}": feed.last.state for feed in seen.mesh},
     }
 
 
-def growth(seen: Watch) -> float:
+def growth(feed: Feed) -> float:
     """Bytes of WAL a second by which the slot's retention has grown."""
-    known = [s for s in seen.samples if s.retained_bytes is not None]
+    known = [s for s in feed.samples if s.retained_bytes is not None]
     if len(known) < 2 or known[-1].at <= known[0].at:
         return 0.0
     return ((known[-1].retained_bytes or 0) - (known[0].retained_bytes or 0)) / (known[-1].at - known[0].at)
@@ -215,36 +213,67 @@ def growth(seen: Watch) -> float:
 
 def screen(seen: Watch, limits: Limits, problems: Sequence[str]) -> list[str]:
     """The watch on one screen."""
-    last = seen.last
-    took = seen.samples[-1].at - seen.samples[0].at
+    lines = [f"migration {seen.migration}: the {seen.writable} is writable, changes flow to the {seen.direction}"]
+    for feed in seen.feeds:
+        lines += _feed_lines(feed, limits, several=len(seen.feeds) > 1)
+    for slot in seen.slots:
+        if not slot.mesh:
+            lines += _slot_lines(slot, limits)
+    for feed in seen.feeds:
+        rate, retained = growth(feed), feed.last.retained_bytes
+        if limits.wal_budget is not None and rate > 0 and retained is not None:
+            left = (limits.wal_budget - retained) / rate
+            if 0 < left < 86400:
+                lines.append(f"  at {size(rate)}/s the WAL budget is used up in {left / 60:.0f} min")
+    lines += _mesh_lines(seen)
+    return lines + ([""] + [f"! {problem}" for problem in problems] if problems else ["", "within all limits"])
+
+
+def _feed_lines(feed: Feed, limits: Limits, several: bool) -> list[str]:
+    last = feed.last
+    took = last.at - feed.samples[0].at
+    where = f" on {spoken(feed.subscriber)}" if several else ""
     lines = [
-        f"migration {seen.migration}: the {seen.writable} is writable, changes flow to the {seen.direction}",
-        f"  {seen.subscription}: {last.state}, {last.tables_ready}/{last.tables_total} tables in sync",
+        f"  {feed.subscription}{where}: {last.state}, {last.tables_ready}/{last.tables_total} tables in sync",
         f"  {'in ' + format(took, '.0f') + ' s':<18}{'least':>12}{'most':>12}{'last':>12}{'limit':>12}",
     ]
     for label, name, limit, show in (
         ("behind", "lag_bytes", limits.lag_bytes, size),
         ("behind, seconds", "lag_seconds", limits.lag_seconds, lambda v: f"{v:.2f}"),
     ):
-        values = seen.values(name)
+        values = feed.values(name)
         cells = [show(min(values)), show(max(values)), show(values[-1])] if values else ["?", "?", "?"]
         cells.append("-" if limit is None else show(limit))
         lines.append(f"  {label:<18}" + "".join(f"{cell:>12}" for cell in cells))
     for label, name, limit in (("errors", "errors", limits.errors), ("conflicts", "conflicts", limits.conflicts)):
-        cells = ["", f"{seen.grown(name)} new", f"{getattr(last, name)} in all", "-" if limit is None else str(limit)]
+        cells = ["", f"{feed.grown(name)} new", f"{getattr(last, name)} in all", "-" if limit is None else str(limit)]
         lines.append(f"  {label:<18}" + "".join(f"{cell:>12}" for cell in cells))
-    for slot in seen.slots:
-        state = "active" if slot.active else "inactive"
-        budget = "" if limits.wal_budget is None else f", budget {size(limits.wal_budget)}"
-        room = "" if slot.safe_wal_size is None else f", {size(max(0, slot.safe_wal_size))} until it may be lost"
-        lines.append(f"  slot {slot.name} on the {slot.side}: {state}, {slot.wal_status or 'no WAL'},")
-        lines.append(f"    holds back {size(slot.retained_bytes)}{budget}{room}")
-    rate = growth(seen)
-    if limits.wal_budget is not None and rate > 0 and last.retained_bytes is not None:
-        left = (limits.wal_budget - last.retained_bytes) / rate
-        if 0 < left < 86400:
-            lines.append(f"  at {size(rate)}/s the WAL budget is used up in {left / 60:.0f} min")
-    return lines + ([""] + [f"! {problem}" for problem in problems] if problems else ["", "within all limits"])
+    return lines
+
+
+def _slot_lines(slot: Slot, limits: Limits) -> list[str]:
+    state = "active" if slot.active else "inactive"
+    budget = "" if limits.wal_budget is None else f", budget {size(limits.wal_budget)}"
+    room = "" if slot.safe_wal_size is None else f", {size(max(0, slot.safe_wal_size))} until it may be lost"
+    return [
+        f"  slot {slot.name} on {spoken(slot.side)}: {state}, {slot.wal_status or 'no WAL'},",
+        f"    holds back {size(slot.retained_bytes)}{budget}{room}",
+    ]
+
+
+def _mesh_lines(seen: Watch) -> list[str]:
+    if not seen.mesh:
+        return []
+    well = sum(feed.last.state == feed.flowing for feed in seen.mesh)
+    behind = max((value for feed in seen.mesh for value in feed.values("lag_bytes")[-1:]), default=None)
+    kept = max((slot.retained_bytes for slot in seen.slots if slot.mesh), default=0)
+    new = sum(member.new_exceptions for member in seen.members)
+    behind_words = "?" if behind is None else size(behind)
+    nodes = ", ".join(member.name for member in seen.members)
+    return [
+        f"  mesh of {nodes}: {well} of {len(seen.mesh)} subscriptions replicate,",
+        f"    {behind_words} behind, {new} new exception(s), a slot holds back {size(kept)} at most",
+    ]
 
 
 def size(value: float) -> str:

@@ -9,7 +9,7 @@ https://prometheus.io/docs/instrumenting/exposition_formats/
 from __future__ import annotations
 
 from ._migration_control import NODE, SOURCE
-from ._migration_monitor import STREAMING, Watch
+from ._migration_monitor_seen import Feed, Watch
 
 
 def _labels(**labels: str) -> str:
@@ -21,8 +21,7 @@ def _labels(**labels: str) -> str:
 
 def render(seen: Watch, problems: int) -> str:
     """Every figure of the last sample. No messages: the file is for all to read."""
-    last, own = seen.last, {"migration": seen.migration}
-    stream = _labels(**own, subscription=seen.subscription, subscriber=seen.direction)
+    own = {"migration": seen.migration}
     lines: list[str] = []
 
     def metric(name: str, kind: str, words: str, *points: tuple[str, float | int | None]) -> None:
@@ -30,19 +29,43 @@ def render(seen: Watch, problems: int) -> str:
         if known:
             lines.extend([f"# HELP crossover_{name} {words}", f"# TYPE crossover_{name} {kind}", *known])
 
+    def stream(feed: Feed) -> str:
+        return _labels(**own, subscription=feed.subscription, subscriber=feed.subscriber)
+
+    ours, all_feeds = ([(stream(f), f.last) for f in feeds] for feeds in (seen.feeds, seen.feeds + seen.mesh))
+    at = round(max(last.at for _feed, last in ours), 3)
     metric("problems", "gauge", "Limits that are exceeded.", (_labels(**own), problems))
-    metric("sampled_timestamp_seconds", "gauge", "When it was looked at.", (_labels(**own), round(last.at, 3)))
+    metric("sampled_timestamp_seconds", "gauge", "When it was looked at.", (_labels(**own), at))
     metric(
         "writable", "gauge", "Which side takes the application's writes.",
         *((_labels(**own, side=side), int(side == seen.writable)) for side in (SOURCE, NODE)),
     )  # fmt: skip
-    metric("streaming", "gauge", "Whether changes flow.", (stream, int(last.state == STREAMING)))
-    metric("lag_bytes", "gauge", "WAL that the subscriber has not confirmed.", (stream, last.lag_bytes))
-    metric("lag_seconds", "gauge", "How old that is.", (stream, last.lag_seconds))
-    metric("tables_ready", "gauge", "Tables in sync.", (stream, last.tables_ready))
-    metric("tables", "gauge", "Tables of the subscription.", (stream, last.tables_total))
-    metric("errors_total", "counter", "Errors of the subscription.", (stream, last.errors))
-    metric("conflicts_total", "counter", "Conflicts that the server has counted.", (stream, last.conflicts))
+    metric(
+        "streaming",
+        "gauge",
+        "Whether changes flow.",
+        *((stream(feed), int(feed.last.state == feed.flowing)) for feed in seen.feeds + seen.mesh),
+    )
+    words = "WAL that the subscriber has not confirmed."
+    metric("lag_bytes", "gauge", words, *((one, s.lag_bytes) for one, s in all_feeds))
+    metric("lag_seconds", "gauge", "How old that is.", *((one, s.lag_seconds) for one, s in all_feeds))
+    metric("tables_ready", "gauge", "Tables in sync.", *((one, s.tables_ready) for one, s in ours))
+    metric("tables", "gauge", "Tables of the subscription.", *((one, s.tables_total) for one, s in ours))
+    metric("errors_total", "counter", "Errors of the subscription.", *((one, s.errors) for one, s in ours))
+    words = "Conflicts that the server has counted."
+    metric("conflicts_total", "counter", words, *((one, s.conflicts) for one, s in ours))
+    metric(
+        "node_up",
+        "gauge",
+        "Whether the node answers.",
+        *((_labels(**own, node=member.name), int(member.reachable)) for member in seen.members),
+    )
+    metric(
+        "exceptions_total",
+        "counter",
+        "Exceptions in the log of Spock.",
+        *((_labels(**own, node=member.name), member.exceptions) for member in seen.members),
+    )
     slots = [(_labels(**own, side=slot.side, slot=slot.name), slot) for slot in seen.slots]
     metric("slot_active", "gauge", "Whether the slot is read.", *((labels, int(s.active)) for labels, s in slots))
     metric(

@@ -14,7 +14,7 @@ from ._migration_clock import check_clocks
 from ._migration_control import NODE, Control
 from ._migration_fence_copy import FenceCopy
 from ._migration_fence_share import within
-from ._migration_links import check_feed, check_tables, no_long_transactions
+from ._migration_links import check_tables, feed_checks, no_long_transactions
 from ._migration_mesh_ready import away, check_landing, check_mesh, has_spock
 from ._migration_sequences_carry import carry_of
 from ._migration_sides import Migration
@@ -50,8 +50,8 @@ def rehearse(migration: Migration, control: Control) -> dict[str, Any]:
         if None not in conn.values():
             attempt(lambda: check_landing(migration))
             if not unfinished(migration, control):  # the switch itself goes forward from there first
-                for feed in migration.feeds:
-                    attempt(partial(check_feed, conn[feed.subscriber], conn[feed.publisher], feed))
+                for check in feed_checks(migration, conn):
+                    attempt(check)
             for place in migration.places(migration.old):
                 attempt(partial(no_long_transactions, conn[place], migration.limits.long_transaction))
             attempt(lambda: check_tables(migration, conn))

@@ -52,6 +52,7 @@ def node_lines(nodes: Mapping[str, Mapping[str, Any]], switched: bool) -> list[s
         lines += [
             f"  the application goes on on {', '.join(alive)}; {first} is the publishing node: what is written reaches",
             f"  the source once {first} is back; crossover.pgedge.rollback refuses until then. Nothing is lost by that",
+            f"  (lost for good: docs/cutover.md says how the migration is closed without {first})",
         ]
     elif switched and lost and alive:
         lines += [f"  what was written on {', '.join(lost)} may be missing elsewhere: rollback waits for its return"]

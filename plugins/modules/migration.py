@@ -157,11 +157,12 @@ switched_back:
 from ..module_utils import _migration_catalogue as catalogue
 from ..module_utils._ansible import Outcome, Runner, run_module, source_option
 from ..module_utils._errors import CrossoverError
-from ..module_utils._migration_control import read
+from ..module_utils._migration_control import NODE, read
 from ..module_utils._migration_copied import copied_state
 from ..module_utils._migration_gates import BESIDE, PHASES, Known, decide
 from ..module_utils._migration_ledger import Ledger
 from ..module_utils._migration_names import Names
+from ..module_utils._migration_route import UNREACHABLE
 from ..module_utils._migration_turn import take_turn
 from ..module_utils._pg_catalog import Scope, published_roots, tables
 
@@ -203,10 +204,37 @@ def begin(runner: Runner, ledger: Ledger) -> Outcome:
     )
 
 
+def lost(runner: Runner, exc: CrossoverError) -> CrossoverError:
+    """The publishing node of several, from which alone the way back leads, does not answer."""
+    params = runner.params
+    closing = params["state"] == "started" and params["phase"] == "finish"  # rollback asks by itself
+    if not closing or exc.code not in UNREACHABLE or len(params["landing_nodes"]) < 2:
+        return exc
+    try:
+        control = read(runner.connect(runner.login("source")), params["name"])
+    except CrossoverError:
+        return exc
+    if not control or control.writable != NODE:
+        return exc
+    return CrossoverError(
+        f"{params['node']} cannot be reached ({exc.message}); it is the publishing node, and what was written on the "
+        "nodes goes to the source through it",
+        code=exc.code,
+        server=exc.server,
+        untouched="nothing was changed: the nodes are writable, the application goes on on the others",
+        hint=f"bring {params['node']} back, then run crossover.pgedge.finish again. One that is lost for good: "
+        "docs/cutover.md says how the migration is closed without it, and what that gives up",
+    )
+
+
 def work(runner: Runner) -> Outcome:
     """Record what is asked and return the ledger's state."""
     params, state = runner.params, runner.params["state"]
-    ledger = Ledger(runner.connect(runner.login()), params["name"])
+    try:
+        conn = runner.connect(runner.login())
+    except CrossoverError as exc:
+        raise lost(runner, exc) from None
+    ledger = Ledger(conn, params["name"])
     outcome = begin(runner, ledger) if state == "started" else Outcome(changed=ledger.exists)
     if state == "joined" and not runner.check:
         ledger.create()

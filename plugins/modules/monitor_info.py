@@ -12,6 +12,8 @@ version_added: "0.1.0"
 description:
   - Looks several times at the direction that carries the application's writes, to the node before the cutover and to
     the source after it, and at what the slots of both hold back.
+  - With O(further_nodes) it looks at the subscription of every landing node before the cutover; and at the mesh, once
+    there is one - each subscription between two nodes, new exceptions, what the slots of Spock hold back.
   - Returns what is beyond the limits; it does not fail for that. The role C(crossover.pgedge.monitor) does.
 options:
   name:
@@ -22,6 +24,10 @@ options:
     description: Name of the landing node.
     type: str
     default: n1
+  further_nodes:
+    description:
+      - The other nodes, each with the login options of the module, C(name) and C(landing). O(node) is the publishing
+        node then.
   samples:
     description: How often to look. In check mode it looks once.
     type: int
@@ -40,7 +46,7 @@ options:
     description: More WAL than this, in bytes, held back by a slot is a problem. No limit if not given.
     type: int
   max_errors:
-    description: More new errors than this are a problem.
+    description: More new errors of a subscription, or exceptions of Spock on a node, than this are a problem.
     type: int
     default: 0
   max_conflicts:
@@ -49,6 +55,7 @@ options:
     default: 0
 extends_documentation_fragment:
   - crossover.pgedge.login
+  - crossover.pgedge.login.further_nodes
   - crossover.pgedge.login.source
 attributes:
   check_mode:
@@ -89,16 +96,19 @@ problems:
   returned: success
   sample: []
 summary:
-  description: Direction, state, lag, new errors and conflicts, WAL held back, slots.
+  description:
+    - Direction, state, lag, new errors and conflicts, WAL held back, slots; the worst where several nodes are fed. With
+      O(further_nodes) also RV(ignore:nodes) with their exceptions, and RV(ignore:mesh), the state of each subscription.
   type: dict
   returned: success
   sample: {direction: to the node, state: streaming, lag_bytes: 56, lag_bytes_max: 10240, new_errors: 0, problems: 0}
 samples:
-  description: Each look.
+  description: Each look at each subscription to a node, or back.
   type: list
   elements: dict
   returned: success
-  sample: [{at: 1790000000.5, state: streaming, lag_bytes: 56, lag_seconds: 0.001, errors: 0, conflicts: 0}]
+  sample:
+    - {subscription: crossover_shop_n1, subscriber: node, at: 1790000000.5, state: streaming, lag_bytes: 56, errors: 0}
 writable:
   description: The side that takes the application's writes.
   type: str
@@ -119,11 +129,13 @@ textfile:
 
 from dataclasses import asdict
 
-from ..module_utils._ansible import Outcome, Runner, run_module, source_option
+from ..module_utils._ansible import Outcome, Runner, further_nodes_option, run_module, source_option
 from ..module_utils._errors import CrossoverError
 from ..module_utils._migration_control import NODE, SOURCE
-from ..module_utils._migration_monitor import Limits, judge, screen, summary, watch
+from ..module_utils._migration_monitor import judge, screen, summary, watch
+from ..module_utils._migration_monitor_seen import Limits
 from ..module_utils._migration_monitor_textfile import render
+from ..module_utils._migration_sides import further_nodes
 
 
 def work(runner: Runner) -> Outcome:
@@ -144,13 +156,18 @@ def work(runner: Runner) -> Outcome:
         params["max_conflicts"],
     )
     logins = {SOURCE: runner.login("source"), NODE: runner.login()}
-    seen = watch(params["name"], params["node"], logins, 1 if runner.check else params["samples"], params["interval"])
+    samples = 1 if runner.check else params["samples"]
+    seen = watch(params["name"], params["node"], logins, samples, params["interval"], further_nodes(runner.params))
     problems = judge(seen, limits)
     return Outcome(
         result={
             "problems": problems,
             "summary": summary(seen, problems),
-            "samples": [asdict(sample) for sample in seen.samples],
+            "samples": [
+                {"subscription": feed.subscription, "subscriber": feed.subscriber, **asdict(sample)}
+                for feed in seen.feeds
+                for sample in feed.samples
+            ],
             "writable": seen.writable,
             "screen": screen(seen, limits, problems),
             "textfile": render(seen, len(problems)),
@@ -163,6 +180,7 @@ def main() -> None:
     run_module(
         {
             **source_option(),
+            **further_nodes_option(),
             "name": {"type": "str", "required": True},
             "node": {"type": "str", "default": "n1"},
             "samples": {"type": "int", "default": 6},

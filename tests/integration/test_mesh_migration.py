@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -171,6 +173,12 @@ def test_there_and_back_and_there_to_stay(inventory: Inventory, source_db: Datab
             assert ok(inventory.play("cutover", crossover_cutover=source_db.name)).changed == 0
             status = ok(inventory.play("status")).output
             assert "the node is writable" in status, status
+            watched = {"crossover_monitor_samples": 2, "crossover_monitor_interval": 1}
+            ok(inventory.play("monitor", **watched))
+            mesh[1].sql("SELECT spock.sub_disable('sub_n2_n3', true)", superuser=True)
+            stopped = inventory.play("monitor", **watched)
+            assert stopped.rc != 0 and "the subscription sub_n2_n3 on node n2 is disabled" in stopped.failure
+            mesh[1].sql("SELECT spock.sub_enable('sub_n2_n3', true)", superuser=True)
             ok(inventory.play("replicate"))
             ok(inventory.play("rollback"))
             old.go_on()
@@ -246,3 +254,49 @@ def test_the_others_join_after_the_cutover(inventory: Inventory, source_db: Data
     assert [in_sets(node) for node in mesh] == [IN_SETS] * 3
     for node in mesh:
         exactly_once(node, new, second, third)
+
+
+CLOSING = Path(__file__).parents[2] / "docs" / "cutover.md"
+
+
+def closing(side: str, migration: str, node: str = "n2") -> list[str]:
+    """What the documentation says is to be done on a server when the publishing node is lost for good."""
+    text = CLOSING.read_text(encoding="utf-8")
+    block = re.search(rf"-- close: {side}\n(.*?)```", text, re.S)
+    assert block is not None
+    lines = [re.sub(r"\s+--.*", "", line).strip() for line in block[1].splitlines()]
+    return [line.replace("_shop", f"_{migration}").replace("_n2", f"_{node}") for line in lines if line]
+
+
+def test_the_publishing_node_is_lost_for_good(inventory: Inventory, source_db: Database, mesh: list[Database]) -> None:
+    join(mesh)
+    inventory.set(crossover_mesh_passwords=True)
+    for phase in BEFORE:
+        ok(inventory.play(phase))
+    ok(inventory.play("cutover", crossover_cutover=source_db.name))
+    mesh[0].cluster.stop()
+    refused = inventory.play("rollback")
+    assert refused.rc != 0 and "docs/cutover.md says how" in refused.failure, refused.output[-3000:]
+    refused = inventory.play("finish", crossover_finish=source_db.name)
+    assert refused.rc != 0 and "docs/cutover.md says how" in refused.failure, refused.output[-3000:]
+    assert "the publishing node" in refused.failure
+    left = {"n2": mesh[1], "n3": mesh[2]}
+    # as documented: the mesh, the nodes, the source
+    del inventory.data["pgedge"]["hosts"]["n1"]
+    inventory.write()
+    removed = inventory.play("mesh", crossover_mesh_remove=["n1"], crossover_mesh_timeout=30)
+    assert removed.rc == 0, removed.output[-3000:]
+    for name, node in left.items():
+        node.sql("; ".join(closing("node", source_db.name, name)), superuser=True)
+    for line in closing("source", source_db.name):
+        source_db.sql(line)
+    assert [leftovers(side) for side in (source_db, *left.values())] == [NOTHING] * 3
+    for number, node in enumerate(left.values()):
+        node.sql("INSERT INTO shop.entry (client, number) VALUES (90, %s)", [number])
+        assert not node.sql("SELECT slot_name FROM pg_replication_slots WHERE NOT active")
+    count = "SELECT count(*) AS n FROM shop.entry WHERE client = 90"
+    until = time.monotonic() + 30
+    while [node.sql(count)[0]["n"] for node in left.values()] != [2, 2]:
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    source_db.sql("INSERT INTO shop.log VALUES (now(), 'open again')")

@@ -96,3 +96,28 @@ def test_a_native_copy_to_two_nodes(
     for phase in ("assess", "prepare", "replicate"):
         ok(inventory.play(phase))
     assert rows(source_db) == rows(target_db) == rows(second_db)
+
+
+def test_the_monitor_watches_every_landing_node(
+    inventory: Inventory, source_db: Database, second_db: Database, tmp_path: Path
+) -> None:
+    metrics = tmp_path / "crossover.prom"
+    inventory.set(crossover_monitor_samples=2, crossover_monitor_interval=0.5, crossover_monitor_textfile=str(metrics))
+    for phase in ("assess", "prepare", "replicate"):
+        ok(inventory.play(phase))
+    ok(inventory.play("monitor"))
+    assert metrics.read_text().count("crossover_streaming{") == 2
+
+    (two,) = source_db.sql("SELECT slot_name AS slot FROM pg_replication_slots WHERE slot_name ~ '_n2$'")
+    over = inventory.play("monitor", crossover_monitor_wal_budget=1)
+    assert over.rc != 0 and f"the slot {two['slot']} on the source holds back" in over.failure, over.output
+
+    second_db.sql(f"ALTER SUBSCRIPTION {two['slot']} DISABLE", superuser=True)
+    stopped = inventory.play("monitor")
+    assert stopped.rc != 0 and f"the subscription {two['slot']} on node n2 is disabled" in stopped.failure
+    assert f'subscription="{two["slot"]}",subscriber="n2"}} 0' in metrics.read_text()
+
+    inventory.data["pgedge"]["hosts"]["n2"]["crossover_node"]["login_port"] = 1
+    inventory.write()
+    away = inventory.play("monitor")
+    assert away.rc != 0 and f"the subscription {two['slot']} on node n2 is unreachable" in away.failure

@@ -17,7 +17,7 @@ from support.collection import ROOT
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "roles").glob("*/README.md")])
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
 # Begin with crossover_ and are no variables: a schema, and objects in the databases.
-OBJECTS = {"crossover_bench", "crossover_shop_n1"}
+OBJECTS = {"crossover_bench", "crossover_shop", "crossover_shop_back", "crossover_shop_n1", "crossover_shop_n2"}
 PLUGINS = {path.stem for path in (ROOT / "plugins").glob("*/*.py")}
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 each_role = pytest.mark.parametrize("role", ROLES)

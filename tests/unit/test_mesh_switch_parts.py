@@ -116,4 +116,5 @@ def test_what_the_status_says_of_the_nodes() -> None:
     lost = {**states(), "n1": node()}
     text = "\n".join(node_lines(lost, True))
     assert "the application goes on on n2; n1 is the publishing node" in text and "refuses until then" in text
+    assert "docs/cutover.md says how the migration is closed without n1" in text
     assert "rollback waits for its return" in "\n".join(node_lines({**states(), "n2": node()}, True))
