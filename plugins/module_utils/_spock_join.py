@@ -26,6 +26,7 @@ from ._errors import CrossoverError
 from ._migration_roles import plan as roles_plan
 from ._migration_roles_read import read as read_roles
 from ._pg_sql import Statement, quote_literal
+from ._spock_join_begun import forget, last_exception, remember
 from ._spock_join_sets import follow_sets
 from ._spock_mesh import OWN_SCHEMAS, Member, Subscription
 from ._spock_mesh_plan import node_create, sub_create, sub_disable, sub_enable
@@ -47,7 +48,7 @@ class Join:
 
     def run(self) -> None:
         """The whole of it."""
-        self._recover()
+        self.recover()
         if self._sub(self.new, self.donor) is None:
             self._check()
             self._roles()
@@ -56,12 +57,26 @@ class Join:
                 self._stand_by(peer)
             self._begin_copy()
         self._finish_copy()
+        self._sets()
+        self._links()
+        self._ended()
+
+    def _sets(self) -> None:
         self.done += [Statement.of(f"{self.new.name}: {sql}") for sql in follow_sets(self.new, self.donor)]
+
+    def _links(self) -> None:
         for other in self.peers:
             self._on(self.new, other)
         for other in (self.donor, *self.peers):
             if self._sub(other, self.new) is None:
                 self._run(other, sub_create(other, self.new))
+            self._on(other, self.new)
+
+    def _ended(self) -> None:
+        """Last of all on the new node, for until then the next run goes on."""
+        for member in (self.donor, *self.peers, self.new):
+            if member.do(_REMEMBERED, [self.new.name]).fetchone():
+                self._run(member, forget(self.new))
         self.new.look()
 
     # -- looking -------------------------------------------------------------------------------------------------------
@@ -110,13 +125,31 @@ class Join:
 
     # -- before --------------------------------------------------------------------------------------------------------
 
-    def _recover(self) -> None:
+    def recover(self) -> None:
         """A run that was killed may have left the donor standing still, or a copy whose snapshot nobody vouches for."""
         have = self._sub(self.new, self.donor)
-        if have is not None and have.sync == "i":
-            self._run(self.new, Statement.of(f"SELECT spock.sub_drop({quote_literal(have.name)})"))
+        if have is not None and not self.new.begun.get("vouched"):
+            if have.sync in ("i", ""):
+                self._run(self.new, Statement.of(f"SELECT spock.sub_drop({quote_literal(have.name)})"))
+            elif not any(self._following(peer).enabled for peer in self.peers):
+                self._run(self.new, remember(self.new, self.donor.name, vouched=True))
+            else:
+                self._refuse(f"nobody knows what its copy of {self.donor.name} holds of the other nodes")
+        if self._sub(self.new, self.donor) is not None:
+            if lost := [peer.name for peer in self.peers if self._sub(self.new, peer) is None]:
+                self._refuse(f"{', '.join(lost)} has come in since the copy of {self.donor.name} began")
         for peer in self.peers:
             self._on(self.donor, peer)
+
+    def _refuse(self, why: str) -> None:
+        raise CrossoverError(
+            f"the join of {self.new.name} cannot go on: {why}",
+            code="cannot_join",
+            server=str(self.new.login),
+            object=self.new.name,
+            untouched="the other nodes work as before",
+            hint=_ANEW.format(self.new.name),
+        )
 
     def _check(self) -> None:
         refused = ""
@@ -167,6 +200,8 @@ class Join:
     def _nodes(self) -> None:
         if not self.new.node:
             self._run(self.new, node_create(self.new))
+        if self.new.begun.get("donor") != self.donor.name:
+            self._run(self.new, remember(self.new, self.donor.name))
 
     # -- standing still, and the copy ----------------------------------------------------------------------------------
 
@@ -203,6 +238,7 @@ class Join:
             except CrossoverError:
                 self.new.do(f"SELECT spock.sub_drop({quote_literal(self.new.subscriptions[self.donor.name])})")
                 raise
+            self._run(self.new, remember(self.new, self.donor.name, vouched=True))
         finally:
             for peer in self.peers:
                 self._on(self.donor, peer)
@@ -232,6 +268,9 @@ class Join:
 
     def _finish_copy(self) -> None:
         """Wait for the rows. A copy that has failed never goes on: Spock asks to set it up again."""
+        have = self._sub(self.new, self.donor)
+        if have is not None and have.sync in _DONE:
+            self._on(self.new, self.donor)
         down, looked = 0.0, time.monotonic()
 
         def ready() -> bool:
@@ -241,14 +280,14 @@ class Join:
                 return False
             down = down + now - looked if have.status == "down" else 0.0
             looked = now
-            if down > 15:
+            if down > 15 or have.status == "disabled":
+                why = last_exception(self.new, self.donor.name)
                 raise CrossoverError(
-                    f"the copy from {self.donor.name} to {self.new.name} has failed (at step {have.sync})",
+                    f"the copy from {self.donor.name} to {self.new.name} has failed (at step {have.sync}){why}",
                     code="copy_failed",
                     server=str(self.new.login),
                     untouched="the other nodes work as before",
-                    hint=f"the log of {self.new.name} says why; then remove it (crossover_mesh_remove), empty its "
-                    "database, and run this again",
+                    hint=f"the log of {self.new.name} says more; {_ANEW.format(self.new.name)}",
                 )
             return have.sync in _DONE and have.status == "replicating"
 
@@ -258,6 +297,8 @@ class Join:
         )  # fmt: skip
 
 
+_ANEW = "remove {0} (crossover_mesh_remove), empty its database, and run this again"
+_REMEMBERED = "SELECT FROM spock.node WHERE node_name = %s AND info ? 'crossover'"
 _READING = "SELECT FROM pg_replication_slots WHERE slot_name = %s AND active"
 _NATIVE = """SELECT subname FROM pg_subscription
              WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())"""

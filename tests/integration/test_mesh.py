@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import random
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,20 +13,11 @@ from typing import Any
 import pytest
 from support.cluster import Cluster
 from support.database import Database
+from support.joining import SCHEMA, SETS, SUMS, Writer, live, mesh, nodes, whole
 from support.mesh import ON_SPOCK, dissolve, in_step
 
 pytestmark = ON_SPOCK
 
-SCHEMA = """
-CREATE TYPE mood AS ENUM ('fine', 'bad');
-CREATE TABLE item (id int PRIMARY KEY, owner text NOT NULL, value int NOT NULL DEFAULT 0, mood mood DEFAULT 'fine');
-CREATE INDEX ON item (owner);
-CREATE TABLE log (at timestamptz DEFAULT clock_timestamp(), note text);
-INSERT INTO item SELECT n, 'seed' FROM generate_series(1, 5000) n;
-"""
-SETS = """SELECT spock.repset_add_table('default', 'item', false),
-                 spock.repset_add_table('default_insert_only', 'log', false)"""
-SUMS = "SELECT md5(string_agg(i::text, '|' ORDER BY id)) AS items, count(*) AS n, sum(value) AS total FROM item i"
 LOGS = "SELECT count(*) AS n, count(DISTINCT note) AS notes FROM log"
 FAULTS = "SELECT (SELECT count(*) FROM spock.exception_log)::int AS exceptions"
 
@@ -54,41 +43,6 @@ def databases(servers: list[Cluster]) -> Iterator[list[Database]]:
         dissolve(made)
 
 
-def nodes(databases: list[Database]) -> list[dict[str, Any]]:
-    return [{"name": f"n{i}", "login": database.superuser} for i, database in enumerate(databases, 1)]
-
-
-def mesh(run: Callable[..., Any], databases: list[Database], check: bool = False, **options: Any) -> dict[str, Any]:
-    result = run("mesh", {"nodes": nodes(databases), "timeout": 30, **options}, check=check)
-    assert not result["failed"], result
-    return dict(result)
-
-
-def whole(result: dict[str, Any], *names: str) -> None:
-    assert result["nodes"] == {a: {b: "replicating" for b in names if b != a} for a in names}
-
-
-class Writer(threading.Thread):
-    """Inserts rows of its own, updates its own and the seed's, and logs, until it is told to stop."""
-
-    def __init__(self, database: Database, number: int) -> None:
-        super().__init__()
-        self.database, self.number, self.ended, self.count = database, number, threading.Event(), 0
-
-    def run(self) -> None:
-        mine = f"n{self.number}"
-        with self.database.connect(superuser=True) as conn:
-            while not self.ended.is_set():
-                self.count += 1
-                new = 10000 * self.number + self.count
-                seed = random.randrange(self.number, 5000, 2)  # one writer has the odd ones, one the even ones
-                with conn.transaction():
-                    conn.execute("INSERT INTO item VALUES (%s, %s)", [new, mine])
-                    conn.execute("UPDATE item SET value = value + 1 WHERE id IN (%s, %s)", [seed, new])
-                    conn.execute("INSERT INTO log (note) VALUES (%s)", [f"{mine} {self.count}"])
-                time.sleep(0.002)
-
-
 def test_two_empty_nodes_become_a_mesh(databases: list[Database], run_module: Callable[..., Any]) -> None:
     two = databases[:2]
     planned = mesh(run_module, two, check=True)
@@ -109,18 +63,11 @@ def test_two_empty_nodes_become_a_mesh(databases: list[Database], run_module: Ca
     assert all(database.sql("SELECT count(*) AS n FROM item WHERE id > 7000")[0]["n"] == 2 for database in two)
 
 
-def live_pair(run: Callable[..., Any], two: list[Database]) -> None:
-    whole(mesh(run, two), "n1", "n2")
-    for database in two:
-        database.sql(SCHEMA, superuser=True)  # on each: nothing of it is in a set yet
-        database.sql(SETS, superuser=True)
-
-
 @pytest.mark.parametrize("attempt", [1, 2, 3])
 def test_a_node_comes_in_under_load_and_loses_and_doubles_nothing(
     databases: list[Database], run_module: Callable[..., Any], attempt: int
 ) -> None:
-    live_pair(run_module, databases[:2])
+    live(run_module, databases[:2])
     databases[0].sql(f"CREATE ROLE {databases[0].name}_app; GRANT SELECT ON item TO {databases[0].name}_app; "
                      "CREATE PUBLICATION back FOR TABLE item", superuser=True)  # fmt: skip
     writers = [Writer(database, number) for number, database in enumerate(databases[:2], 1)]
@@ -155,7 +102,7 @@ def test_a_node_comes_in_under_load_and_loses_and_doubles_nothing(
 
 
 def test_a_node_leaves_and_comes_back(databases: list[Database], run_module: Callable[..., Any]) -> None:
-    live_pair(run_module, databases[:2])
+    live(run_module, databases[:2])
     mesh(run_module, databases)
     databases[2].sql("INSERT INTO item VALUES (8001, 'n3')", superuser=True)
     planned = mesh(run_module, databases, check=True, remove=["n3"])
