@@ -75,7 +75,7 @@ class Join:
     def _ended(self) -> None:
         """Last of all on the new node, for until then the next run goes on."""
         for member in (self.donor, *self.peers, self.new):
-            if member.do(_REMEMBERED, [self.new.name]).fetchone():
+            if member.do(_REMEMBERED, [self.new.name]).fetchone() is not None:
                 self._run(member, forget(self.new))
         self.new.look()
 

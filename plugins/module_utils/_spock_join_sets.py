@@ -56,7 +56,7 @@ def follow_sets(new: Member, donor: Member) -> list[str]:
         unless(_HAS_SEQUENCE, here, f"SELECT spock.repset_add_seq({words}, false)")
     for row in donor.do("SELECT pubname FROM pg_publication ORDER BY 1").fetchall():
         sql = f"DROP PUBLICATION {quote_ident(row['pubname'])}"
-        if new.do("SELECT FROM pg_publication WHERE pubname = %s", [row["pubname"]]).fetchone():
+        if new.do("SELECT FROM pg_publication WHERE pubname = %s", [row["pubname"]]).fetchone() is not None:
             new.do(sql)
             done.append(sql)
     return done
