@@ -130,7 +130,7 @@ class Join:
         have = self._sub(self.new, self.donor)
         if have is not None and not self.new.begun.get("vouched"):
             if have.sync in ("i", ""):
-                self._run(self.new, Statement.of(f"SELECT spock.sub_drop({quote_literal(have.name)})"))
+                self._drop_copy(have)
             elif not any(self._following(peer).enabled for peer in self.peers):
                 self._run(self.new, remember(self.new, self.donor.name, vouched=True))
             else:
@@ -140,6 +140,13 @@ class Join:
                 self._refuse(f"{', '.join(lost)} has come in since the copy of {self.donor.name} began")
         for peer in self.peers:
             self._on(self.donor, peer)
+
+    def _drop_copy(self, have: Subscription) -> None:
+        """While the donor waits for open transactions, to make the slot, Spock's worker hears of nothing else."""
+        name = quote_literal(have.name)
+        self._run(self.new, Statement.of(f"SELECT spock.sub_disable({name}, false)"))
+        self.donor.do(_END_READING, [have.slot])
+        self._run(self.new, Statement.of(f"SELECT spock.sub_drop({name})"))
 
     def _refuse(self, why: str) -> None:
         raise CrossoverError(
@@ -236,7 +243,7 @@ class Join:
                     f"{self.new.name} says; then run this again",
                 )  # fmt: skip
             except CrossoverError:
-                self.new.do(f"SELECT spock.sub_drop({quote_literal(self.new.subscriptions[self.donor.name])})")
+                self._drop_copy(self._there(self.new, self.donor))
                 raise
             self._run(self.new, remember(self.new, self.donor.name, vouched=True))
         finally:
@@ -299,6 +306,7 @@ class Join:
 
 _ANEW = "remove {0} (crossover_mesh_remove), empty its database, and run this again"
 _REMEMBERED = "SELECT FROM spock.node WHERE node_name = %s AND info ? 'crossover'"
+_END_READING = "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = %s"
 _READING = "SELECT FROM pg_replication_slots WHERE slot_name = %s AND active"
 _NATIVE = """SELECT subname FROM pg_subscription
              WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())"""

@@ -39,8 +39,9 @@ def last_exception(member: Member, provider: str) -> str:
 
 
 _EXCEPTION = """
-SELECT concat_ws(' ', operation, 'on ' || table_schema || '.' || table_name || ':', split_part(error_message, E'\\n', 1))
-       AS line
+SELECT concat_ws(' ', operation, 'on ' || nullif(table_schema, '') || '.' || table_name || ':',
+                 split_part(error_message, E'\\n', 1)) AS line
 FROM spock.exception_log JOIN spock.node ON node_id = remote_origin
-WHERE node_name = %s ORDER BY retry_errored_at DESC, command_counter DESC LIMIT 1
+WHERE node_name = %s AND operation IS DISTINCT FROM 'SUB_DISABLE'
+ORDER BY retry_errored_at DESC, command_counter DESC LIMIT 1
 """
