@@ -150,7 +150,7 @@ def test_disabled_by_an_exception(mesh_dbs: list[Database], run_module: Callable
     assert "violates check constraint" in refused["msg"] and "public.item" in refused["msg"]
     mesh_dbs[2].sql("ALTER TABLE item DROP CONSTRAINT item_id_check", superuser=True)
     done = mesh(run_module, mesh_dbs)
-    assert done["changed"] and any("violates check constraint" in text for text in done["warnings"])
+    assert done["changed"] and "violates check constraint" in str(done["warnings"])
     whole(done, "n1", "n2", "n3")
     assert all(database.sql("SELECT FROM item WHERE id = 7001", superuser=True) for database in mesh_dbs)
     assert mesh_dbs[2].sql("SELECT pubname FROM pg_publication", superuser=True) == [{"pubname": "own"}]
