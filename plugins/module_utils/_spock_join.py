@@ -73,10 +73,8 @@ class Join:
             self._on(other, self.new)
 
     def _ended(self) -> None:
-        """Last of all on the new node, for until then the next run goes on."""
-        for member in (self.donor, *self.peers, self.new):
-            if member.do(_REMEMBERED, [self.new.name]).fetchone() is not None:
-                self._run(member, forget(self.new))
+        """Last of all, for until then the next run goes on."""
+        self._run(self.new, forget(self.new))
         self.new.look()
 
     # -- looking -------------------------------------------------------------------------------------------------------
@@ -305,7 +303,6 @@ class Join:
 
 
 _ANEW = "remove {0} (crossover_mesh_remove), empty its database, and run this again"
-_REMEMBERED = "SELECT FROM spock.node WHERE node_name = %s AND info ? 'crossover'"
 _END_READING = "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = %s"
 _READING = "SELECT FROM pg_replication_slots WHERE slot_name = %s AND active"
 _NATIVE = """SELECT subname FROM pg_subscription

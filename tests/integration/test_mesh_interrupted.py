@@ -21,7 +21,7 @@ pytestmark = ON_SPOCK
 
 STEPS = ["_roles", "_stand_by", "_begin_copy", "_advance", "_snapshot_taken", "_finish_copy", "_sets", "_links", "_ended"]
 IN_SETS = "SELECT set_name, relname FROM spock.tables WHERE set_name IS NOT NULL ORDER BY 1, 2"
-REMEMBERED = "SELECT node_name, info FROM spock.node WHERE info ? 'crossover'"
+REMEMBERED = "SELECT info FROM spock.node JOIN spock.local_node USING (node_id) WHERE info IS NOT NULL"
 
 COPIED = "SELECT FROM spock.local_sync_status WHERE sync_nspname IS NULL AND sync_status IN ('r', 'y')"
 
