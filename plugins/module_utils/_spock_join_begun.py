@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a new node remembers of its join (private to the collection): on itself, in its own ``info``, until it is in.
 
-The donor is chosen once, as the copy is under way from it. ``vouched`` is set when the snapshot has been taken while the
-donor stood still: without that nobody knows what the copy holds of the peers.
+The donor is chosen once, as the copy is under way from it. ``vouched`` is set when the snapshot has been taken while
+the donor stood still: without that nobody knows what the copy holds of the peers.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ def remember(new: Member, donor: str, vouched: bool = False) -> Statement:
 def forget(new: Member) -> Statement:
     """It is in. What the others copied of its ``info`` when they subscribed says nothing: nobody reads that."""
     return Statement.of(
-        "UPDATE spock.node SET info = nullif(info - 'crossover', '{}') "
-        f"WHERE node_name = {quote_literal(new.name)}"
+        f"UPDATE spock.node SET info = nullif(info - 'crossover', '{{}}') WHERE node_name = {quote_literal(new.name)}"
     )
 
 

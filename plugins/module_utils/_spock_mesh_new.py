@@ -60,7 +60,8 @@ def refuse_gaps(missing: Sequence[tuple[Member, Member]]) -> None:
 def _has_rows(member: Member) -> bool:
     tables = member.do(_TABLES, [list(OWN_SCHEMAS)]).fetchall() if member.tables else []
     return any(
-        member.do(f"SELECT FROM {quote_ident(row['nspname'])}.{quote_ident(row['relname'])} LIMIT 1").fetchone() is not None
+        member.do(f"SELECT FROM {quote_ident(row['nspname'])}.{quote_ident(row['relname'])} LIMIT 1").fetchone()
+        is not None
         for row in tables
     )
 

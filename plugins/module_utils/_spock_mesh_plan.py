@@ -55,7 +55,9 @@ def make(members: Sequence[Member], data: str = "auto") -> Plan:
     old = [member for member in alive if member not in new]
     plan.join = [(member, _donor(member, old)) for member in new]
     if plan.join and dead:
-        raise _cannot_join(plan.join[0][0], f"{dead[0].name} does not answer: each would miss what the other has written")
+        raise _cannot_join(
+            plan.join[0][0], f"{dead[0].name} does not answer: each would miss what the other has written"
+        )
     for member, other in permutations(old, 2):
         have = member.have.get(other.name)
         if have is None:

@@ -13,12 +13,12 @@ description:
   - Every node subscribes to every other one and forwards nothing that came from elsewhere.
   - A node without tables comes to a mesh that has some with a copy of one node's rows, while the application writes.
     For the time of making one slot that node stands still; no change is lost and none arrives twice.
-  - A node that does not answer keeps the others from nothing, but that no further node comes in with a copy meanwhile. It is
-    told in RV(left_out).
-  - A run that was interrupted is taken up by the next one. The new node remembers in its own C(info) (C(spock.node)) whose
-    rows it gets, until it is in.
-  - A subscription that Spock has disabled after an exception is enabled again. Where the same change fails once more, the
-    error has the last line of C(spock.exception_log).
+  - A node that does not answer keeps the others from nothing, but that no further node comes in with a copy
+    meanwhile. It is told in RV(left_out).
+  - A run that was interrupted is taken up by the next one. The new node remembers in its own C(info) (C(spock.node))
+    whose rows it gets, until it is in.
+  - A subscription that Spock has disabled after an exception is enabled again. Where the same change fails once more,
+    the error has the last line of C(spock.exception_log).
 options:
   nodes:
     description:
@@ -38,9 +38,9 @@ options:
     default: []
   data:
     description:
-      - V(auto) copies rows to a new node whose database is empty, and makes no subscription between nodes in the mesh where one
-        has rows, as what was written until then would be missing. V(same) takes it that all nodes have the same rows
-        and nothing is being written, and copies none.
+      - V(auto) copies rows to a new node whose database is empty, and makes no subscription between nodes in the mesh
+        where one has rows, as what was written until then would be missing. V(same) takes it that all nodes have the
+        same rows and nothing is being written, and copies none.
     type: str
     default: auto
     choices: [auto, same]
@@ -60,8 +60,8 @@ options:
     default: 86400
   clock_skew:
     description:
-      - By how many seconds the clock of a node may be behind another's where a node comes in with a copy. What is written
-        on such a node would lose against rows that are older.
+      - By how many seconds the clock of a node may be behind another's where a node comes in with a copy. What is
+        written on such a node would lose against rows that are older.
     type: float
     default: 0.5
   passwords_in_dsn:

@@ -19,7 +19,17 @@ from support.spock import wait_for
 
 pytestmark = ON_SPOCK
 
-STEPS = ["_roles", "_stand_by", "_begin_copy", "_advance", "_snapshot_taken", "_finish_copy", "_sets", "_links", "_ended"]
+STEPS = [
+    "_roles",
+    "_stand_by",
+    "_begin_copy",
+    "_advance",
+    "_snapshot_taken",
+    "_finish_copy",
+    "_sets",
+    "_links",
+    "_ended",
+]
 IN_SETS = "SELECT set_name, relname FROM spock.tables WHERE set_name IS NOT NULL ORDER BY 1, 2"
 REMEMBERED = "SELECT info FROM spock.node JOIN spock.local_node USING (node_id) WHERE info IS NOT NULL"
 
@@ -91,7 +101,9 @@ def test_a_killed_join_of_a_fourth_node(mesh_dbs: list[Database], run_module: Ca
         whole(done, "n1", "n2", "n3", "n4")
         alike(four, writers)
         for database in mesh_dbs:
-            database.sql("SELECT spock.sub_drop(sub_name) FROM spock.subscription WHERE sub_name ~ 'n4$'", superuser=True)
+            database.sql(
+                "SELECT spock.sub_drop(sub_name) FROM spock.subscription WHERE sub_name ~ 'n4$'", superuser=True
+            )
     finally:
         dissolve([fourth])
 
