@@ -170,7 +170,7 @@ def test_disabled_by_an_exception(mesh_dbs: list[Database], run_module: Callable
 
 def test_disabled_while_copying(mesh_dbs: list[Database], run_module: Callable[..., Any]) -> None:
     live(run_module, mesh_dbs[:1])
-    mesh_dbs[0].sql("INSERT INTO log SELECT now(), repeat('x', 100) FROM generate_series(1, 500000)", superuser=True)
+    mesh_dbs[0].sql("INSERT INTO log SELECT now(), repeat('x', 100) FROM generate_series(1, 3000000)", superuser=True)
     killed(mesh_dbs[:2], "_finish_copy")
     mesh_dbs[1].sql("SELECT spock.sub_disable('sub_n2_n1', true)", superuser=True)
     assert not mesh_dbs[1].sql(COPIED, superuser=True)
