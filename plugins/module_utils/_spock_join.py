@@ -27,6 +27,7 @@ from ._migration_roles import plan as roles_plan
 from ._migration_roles_read import read as read_roles
 from ._pg_connect import driver, sql_error
 from ._pg_sql import Statement, quote_literal
+from ._spock_join_begun import forget, last_exception, remember
 from ._spock_join_sets import follow_sets
 from ._spock_mesh import OWN_SCHEMAS, Member, Subscription
 from ._spock_mesh_plan import node_create, sub_create, sub_disable, sub_enable
@@ -49,7 +50,7 @@ class Join:
 
     def run(self) -> None:
         """The whole of it."""
-        self._recover()
+        self.recover()
         if self._sub(self.new, self.donor) is None:
             self._check()
             self._roles()
@@ -58,12 +59,24 @@ class Join:
                 self._stand_by(peer)
             self._begin_copy()
         self._finish_copy()
+        self._sets()
+        self._links()
+        self._ended()
+
+    def _sets(self) -> None:
         self.done += [Statement.of(f"{self.new.name}: {sql}") for sql in follow_sets(self.new, self.donor)]
+
+    def _links(self) -> None:
         for other in self.peers:
             self._on(self.new, other)
         for other in (self.donor, *self.peers):
             if self._sub(other, self.new) is None:
                 self._run(other, sub_create(other, self.new))
+            self._on(other, self.new)
+
+    def _ended(self) -> None:
+        """Last of all, for until then the next run goes on."""
+        self._run(self.new, forget(self.new))
         self.new.look()
 
     # -- looking -------------------------------------------------------------------------------------------------------
@@ -112,13 +125,38 @@ class Join:
 
     # -- before --------------------------------------------------------------------------------------------------------
 
-    def _recover(self) -> None:
+    def recover(self) -> None:
         """A run that was killed may have left the donor standing still, or a copy whose snapshot nobody vouches for."""
         have = self._sub(self.new, self.donor)
-        if have is not None and have.sync == "i":
-            self._run(self.new, Statement.of(f"SELECT spock.sub_drop({quote_literal(have.name)})"))
+        if have is not None and not self.new.begun.get("vouched"):
+            if have.sync in ("i", ""):
+                self._drop_copy(have)
+            elif not any(self._following(peer).enabled for peer in self.peers):
+                self._run(self.new, remember(self.new, self.donor.name, vouched=True))
+            else:
+                self._refuse(f"nobody knows what its copy of {self.donor.name} holds of the other nodes")
+        if self._sub(self.new, self.donor) is not None:
+            if lost := [peer.name for peer in self.peers if self._sub(self.new, peer) is None]:
+                self._refuse(f"{', '.join(lost)} has come in since the copy of {self.donor.name} began")
         for peer in self.peers:
             self._on(self.donor, peer)
+
+    def _drop_copy(self, have: Subscription) -> None:
+        """While the donor waits for open transactions, to make the slot, Spock's worker hears of nothing else."""
+        name = quote_literal(have.name)
+        self._run(self.new, Statement.of(f"SELECT spock.sub_disable({name}, false)"))
+        self.donor.do(_END_READING, [have.slot])
+        self._run(self.new, Statement.of(f"SELECT spock.sub_drop({name})"))
+
+    def _refuse(self, why: str) -> None:
+        raise CrossoverError(
+            f"the join of {self.new.name} cannot go on: {why}",
+            code="cannot_join",
+            server=str(self.new.login),
+            object=self.new.name,
+            untouched="the other nodes work as before",
+            hint=_ANEW.format(self.new.name),
+        )
 
     def _check(self) -> None:
         refused = ""
@@ -169,6 +207,8 @@ class Join:
     def _nodes(self) -> None:
         if not self.new.node:
             self._run(self.new, node_create(self.new))
+        if self.new.begun.get("donor") != self.donor.name:
+            self._run(self.new, remember(self.new, self.donor.name))
 
     # -- standing still, and the copy ----------------------------------------------------------------------------------
 
@@ -203,8 +243,9 @@ class Join:
                     f"{self.new.name} says; then run this again",
                 )  # fmt: skip
             except CrossoverError:
-                self.new.do(f"SELECT spock.sub_drop({quote_literal(self.new.subscriptions[self.donor.name])})")
+                self._drop_copy(self._there(self.new, self.donor))
                 raise
+            self._run(self.new, remember(self.new, self.donor.name, vouched=True))
         finally:
             for peer in self.peers:
                 self._on(self.donor, peer)
@@ -234,6 +275,9 @@ class Join:
 
     def _finish_copy(self) -> None:
         """Wait for the rows. A copy that has failed never goes on: Spock asks to set it up again."""
+        have = self._sub(self.new, self.donor)
+        if have is not None and have.sync in _DONE:
+            self._on(self.new, self.donor)
         down, looked = 0.0, time.monotonic()
 
         def ready() -> bool:
@@ -243,14 +287,14 @@ class Join:
                 return False
             down = down + now - looked if have.status == "down" else 0.0
             looked = now
-            if down > 15:
+            if down > 15 or have.status == "disabled":
+                why = last_exception(self.new, self.donor.name)
                 raise CrossoverError(
-                    f"the copy from {self.donor.name} to {self.new.name} has failed (at step {have.sync})",
+                    f"the copy from {self.donor.name} to {self.new.name} has failed (at step {have.sync}){why}",
                     code="copy_failed",
                     server=str(self.new.login),
                     untouched="the other nodes work as before",
-                    hint=f"the log of {self.new.name} says why; then remove it (crossover_mesh_remove), empty its "
-                    "database, and run this again",
+                    hint=f"the log of {self.new.name} says more; {_ANEW.format(self.new.name)}",
                 )
             return have.sync in _DONE and have.status == "replicating"
 
@@ -260,6 +304,8 @@ class Join:
         )  # fmt: skip
 
 
+_ANEW = "remove {0} (crossover_mesh_remove), empty its database, and run this again"
+_END_READING = "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = %s"
 _READING = "SELECT FROM pg_replication_slots WHERE slot_name = %s AND active"
 _NATIVE = """SELECT subname FROM pg_subscription
              WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())"""

@@ -25,27 +25,40 @@ FROM spock.replication_set_seq q JOIN spock.replication_set s USING (set_id) ORD
 """
 
 
+_HAS_SET = """SELECT FROM spock.replication_set JOIN spock.local_node ON node_id = set_nodeid WHERE set_name = %s"""
+_HAS_TABLE = """SELECT FROM spock.replication_set_table JOIN spock.replication_set USING (set_id)
+                WHERE set_name = %s AND set_reloid = %s::regclass"""
+_HAS_SEQUENCE = """SELECT FROM spock.replication_set_seq JOIN spock.replication_set USING (set_id)
+                   WHERE set_name = %s AND set_seqoid = %s::regclass"""
+
+
 def follow_sets(new: Member, donor: Member) -> list[str]:
-    """Replication sets as on the donor. Publications came along with the structure: they are the donor's own affair."""
+    """Replication sets as on the donor. Publications came along with the structure: they are the donor's own affair.
+
+    Each entry is looked for just before it is made, as a partitioned table brings its partitions along.
+    """
     done: list[str] = []
-    have = {row["set_name"] for row in new.do(_SETS)}
+
+    def unless(there: str, params: list[Any], sql: str) -> None:
+        if new.do(there, params).fetchone() is None:
+            new.do(sql)
+            done.append(sql)
+
     for row in donor.do(_SETS).fetchall():
-        if row["set_name"] not in have:
-            flags = ", ".join(
-                str(row[f"replicate_{what}"]).lower() for what in ("insert", "update", "delete", "truncate")
-            )
-            done.append(f"SELECT spock.repset_create({quote_literal(row['set_name'])}, {flags})")
-    have_tables = {(row["set_name"], row["name"]) for row in new.do(_TABLES)}
-    done += [_table(row) for row in donor.do(_TABLES).fetchall() if (row["set_name"], row["name"]) not in have_tables]
-    have_sequences = {(row["set_name"], row["name"]) for row in new.do(_SEQUENCES)}
+        flags = ", ".join(str(row[f"replicate_{what}"]).lower() for what in ("insert", "update", "delete", "truncate"))
+        name = row["set_name"]
+        unless(_HAS_SET, [name], f"SELECT spock.repset_create({quote_literal(name)}, {flags})")
+    for row in donor.do(_TABLES).fetchall():
+        unless(_HAS_TABLE, [row["set_name"], row["name"]], _table(row))
     for row in donor.do(_SEQUENCES).fetchall():
-        if (row["set_name"], row["name"]) not in have_sequences:
-            done.append(
-                f"SELECT spock.repset_add_seq({quote_literal(row['set_name'])}, {quote_literal(row['name'])}, false)"
-            )
-    done += [f"DROP PUBLICATION {quote_ident(row['pubname'])}" for row in new.do("SELECT pubname FROM pg_publication")]
-    for sql in done:
-        new.do(sql)
+        here = [row["set_name"], row["name"]]
+        words = f"{quote_literal(here[0])}, {quote_literal(here[1])}"
+        unless(_HAS_SEQUENCE, here, f"SELECT spock.repset_add_seq({words}, false)")
+    for row in donor.do("SELECT pubname FROM pg_publication ORDER BY 1").fetchall():
+        sql = f"DROP PUBLICATION {quote_ident(row['pubname'])}"
+        if new.do("SELECT FROM pg_publication WHERE pubname = %s", [row["pubname"]]).fetchone() is not None:
+            new.do(sql)
+            done.append(sql)
     return done
 
 

@@ -49,6 +49,7 @@ class Member:
     unreachable: str = ""
     version: str = ""
     node: str = ""  # what the database is called already
+    begun: Mapping[str, Any] = field(default_factory=dict)  # of a join under way (_spock_join_begun)
     node_ids: dict[str, int] = field(default_factory=dict)
     future_id: int = 0  # what its name makes
     have: dict[str, Subscription] = field(default_factory=dict)  # by provider
@@ -101,8 +102,8 @@ class Member:
         self.node_ids = {
             row["node_name"]: row["node_id"] for row in self.conn.execute("SELECT node_id, node_name FROM spock.node")
         }
-        local = self.conn.execute("SELECT node_name FROM spock.local_node JOIN spock.node USING (node_id)").fetchone()
-        self.node = local["node_name"] if local else ""
+        local = self.conn.execute(_LOCAL).fetchone()
+        self.node, self.begun = (local["node_name"], local["begun"]) if local else ("", {})
         self.have = {row["provider"]: Subscription(**row) for row in self.conn.execute(_SUBSCRIPTIONS)} if local else {}
 
     def do(self, sql: str, params: Sequence[Any] = ()) -> Any:
@@ -153,6 +154,8 @@ SELECT (SELECT extversion FROM pg_extension WHERE extname = 'spock') AS version,
        (SELECT system_identifier::text FROM pg_control_system()) || '/' || current_database() AS identity,
        current_setting('max_replication_slots')::int - (SELECT count(*) FROM pg_replication_slots)::int AS free_slots
 """
+_LOCAL = """SELECT node_name, coalesce(info -> 'crossover', '{}') AS begun
+            FROM spock.local_node JOIN spock.node USING (node_id)"""
 _SUBSCRIPTIONS = """
 SELECT sub_name AS name, n.node_name AS provider, shown.status, sub_enabled AS enabled, sub_slot_name AS slot,
        coalesce((SELECT sync_status::text FROM spock.local_sync_status

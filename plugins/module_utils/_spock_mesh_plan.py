@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import permutations
 from typing import Sequence
 
 from ._errors import CrossoverError
 from ._pg_sql import Statement, quote_literal
+from ._spock_join_begun import forget
 from ._spock_mesh import SETS, Member
+from ._spock_mesh_new import newcomers, refuse_gaps
 
 
 @dataclass
@@ -33,72 +36,67 @@ class Plan:
         found = [_said(m, node_create(m)) for m in self.create]
         found += [_said(m, sub_create(m, provider)) for m, provider in self.subscribe]
         found += [_said(m, sub_enable(m.have[p.name].name)) for m, p in self.enable]
-        return found + [_said(m, sub_create(m, donor, data=True)) for m, donor in self.join]
+        for m, donor in self.join:
+            if donor.name not in m.have:
+                found.append(_said(m, sub_create(m, donor, data=True)))
+            found.append(_said(m, forget(m)))
+        return found
 
 
 def make(members: Sequence[Member], data: str = "auto") -> Plan:
     """``data``: ``auto`` lets a node without tables come to a mesh with tables by copying; ``same`` says that all have
-    the same rows already."""
+    the same rows already. A join that is under way goes on with either."""
     plan = Plan()
     alive = [member for member in members if not member.dead]
-    for member in members:
-        if member.dead:
-            plan.left_out.append(f"{member.name} does not answer, so it was left as it is ({member.unreachable})")
+    dead = [member for member in members if member.dead]
+    plan.left_out = [f"{m.name} does not answer, so it was left as it is ({m.unreachable})" for m in dead]
     plan.create = [member for member in alive if not member.node]
-    new = _new(alive)
+    new = newcomers(alive, data)
     old = [member for member in alive if member not in new]
-    if data == "auto" and new and any(member.tables for member in old):
-        full = [member.name for member in new if member.tables and not _joining(member)]
-        if full:
-            raise CrossoverError(
-                f"{', '.join(full)} is not in the mesh and is not empty, while {old[0].name} and others are one",
-                code="not_empty",
-                untouched="nothing was changed",
-                hint="empty its database, so that it comes in with a copy; or, if it has the same rows and nothing is "
-                "being written, set crossover_mesh_data to same",
-            )
-        donor = _donor(old)
-        plan.join = [(member, donor) for member in new]
-        joined = old
-    else:
-        joined = alive
-    for member in joined:
-        for other in joined:
-            if other is member:
-                continue
-            have = member.have.get(other.name)
-            if have is None:
-                plan.subscribe.append((member, other))
-            elif not have.enabled:
-                plan.enable.append((member, other))
+    plan.join = [(member, _donor(member, old)) for member in new]
+    if plan.join and dead:
+        raise _cannot_join(
+            plan.join[0][0], f"{dead[0].name} does not answer: each would miss what the other has written"
+        )
+    for member, other in permutations(old, 2):
+        have = member.have.get(other.name)
+        if have is None:
+            plan.subscribe.append((member, other))
+        elif not have.enabled:
+            plan.enable.append((member, other))
+    if data == "auto":
+        refuse_gaps(plan.subscribe)
     return plan
 
 
-def _new(alive: Sequence[Member]) -> list[Member]:
-    """Who has no finished link with anybody, while others have. Where nobody has, and not just one has tables: none."""
-    linked = {m.name for m in alive for s in m.have.values() if s.enabled and s.sync in ("r", "y")}
-    named = {s.provider for m in alive for s in m.have.values() if s.enabled and s.sync in ("r", "y")}
-    if linked & named:
-        return [m for m in alive if m.name not in linked & named]
-    full = [m for m in alive if m.tables]  # one node with rows, and no mesh yet: the others come to it
-    return [m for m in alive if m not in full] if len(full) == 1 else []
-
-
-def _joining(member: Member) -> bool:
-    """Whether an earlier run has begun to bring it in."""
-    return bool(member.have)
-
-
-def _donor(old: Sequence[Member]) -> Member:
-    """Whose rows a new node gets: the first one that follows all others."""
-    for member in old:
-        if all(member.have.get(other.name) and member.have[other.name].enabled for other in old if other is not member):
+def _donor(new: Member, old: Sequence[Member]) -> Member:
+    """Whose rows a new node gets: of whom it has begun to copy, else the first one that follows all others."""
+    if wanted := str(new.begun.get("donor", "")):
+        for member in old:
+            if member.name == wanted:
+                return member
+        raise _cannot_join(new, f"it gets its rows from {wanted}, which does not answer or is not among these nodes")
+    following = [m for m in old if all(other.name in m.have for other in old if other is not m)]
+    for member in following:
+        if all(have.enabled for have in member.have.values()):
             return member
+    if following:
+        return following[0]
     raise CrossoverError(
         "no node of the mesh follows all others, so none can give its rows to a new one",
         code="no_donor",
         untouched="nothing was changed",
         hint="run crossover.pgedge.mesh without the new node first, or look at spock.sub_show_status() on each",
+    )
+
+
+def _cannot_join(new: Member, why: str) -> CrossoverError:
+    return CrossoverError(
+        f"{new.name} cannot come into the mesh now: {why}",
+        code="cannot_join",
+        object=new.name,
+        untouched="nothing was changed",
+        hint="bring that node back and run this again; or, if it is lost, take it out first (crossover_mesh_remove)",
     )
 
 

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from itertools import permutations
 from typing import Any, Mapping, Sequence
 
 from ._errors import CrossoverError
+from ._migration_clock import check_clocks
 from ._node_inventory import subscription_name
 from ._pg_connect import Login
 from ._pg_sql import Statement
 from ._spock_join import POLL, Join
+from ._spock_join_begun import last_exception
 from ._spock_leave import Removal
 from ._spock_mesh import Member, collisions, problems
 from ._spock_mesh_plan import make, node_create, sub_create, sub_enable
 from ._spock_strays import end_strays
+from ._spock_wait import Crossing, Hop
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Wanted:
     timeout: float = 60.0
     copy_timeout: float = 86400.0
     passwords_in_dsn: bool = True
+    clock_skew: float = 0.5
 
 
 @dataclass
@@ -92,6 +97,16 @@ class MeshRun:
             member.subscriptions = {k: v for k, v in member.subscriptions.items() if k not in self.w.remove}
         plan = make(self.members, self.w.data)
         self.left_out += plan.left_out
+        if plan.join:
+            alive = {member.name: member for member in self.members if not member.dead}
+            named = {name: f"node {name}" for name in alive}
+            check_clocks({name: one.conn for name, one in alive.items()}, named, named, self.w.clock_skew)
+        resting = [donor for new, donor in plan.join if new.begun]
+        for member, provider in [pair for pair in plan.enable if pair[0] not in resting]:
+            self.warnings.append(
+                f"the subscription of {member.name} to {provider.name} was disabled"
+                f"{last_exception(member, provider.name)}; it is enabled again"
+            )
         if self.check:
             self.done += plan.shown()
             self.joined = [new.name for new, _donor in plan.join]
@@ -106,17 +121,27 @@ class MeshRun:
         self._guard(collisions(self.members), "The nodes were given their names, and nothing else was changed")
         for member, provider in plan.subscribe:
             self._do(member, sub_create(member, provider))
-        for member, provider in plan.enable:
-            self._do(member, sub_enable(member.have[provider.name].name))
         for new, donor in plan.join:
-            alive = [m for m in self.members if not m.dead and (m not in coming or m.name in self.joined)]
-            join = Join(new, donor, alive, self.w.timeout, self.w.copy_timeout)
+            if new.begun:
+                join = self._join(new, donor, coming)
+                join.recover()
+                self.done += join.done
+        for member, provider in plan.enable:
+            if not member.have[provider.name].enabled:
+                self._do(member, sub_enable(member.have[provider.name].name))
+        self._settle([m for m in self.members if m not in coming], plan.enable)
+        for new, donor in plan.join:
+            join = self._join(new, donor, coming)
             try:
                 join.run()
             finally:
                 self.done += join.done
             self.joined.append(new.name)
-        self._settle()
+        self._settle(self.members)
+
+    def _join(self, new: Member, donor: Member, coming: Sequence[Member]) -> Join:
+        alive = [m for m in self.members if not m.dead and (m not in coming or m.name in self.joined)]
+        return Join(new, donor, alive, self.w.timeout, self.w.copy_timeout)
 
     def _guard(self, found: Sequence[str], state: str = "nothing was changed") -> None:
         if found:
@@ -141,19 +166,26 @@ class MeshRun:
         member.do(statement.sql)
         self.done.append(Statement(f"{member.name}: {statement.sql}", f"{member.name}: {statement.shown}"))
 
-    def _settle(self) -> None:
-        """Every subscription between nodes that answer must replicate; else say which one does not."""
+    def _settle(self, members: Sequence[Member], enabled: Sequence[tuple[Member, Member]] = ()) -> None:
+        """Every subscription between nodes that answer must replicate; else say which one does not.
+
+        One that was enabled again has to get past what it had stopped at.
+        """
         until = time.monotonic() + self.w.timeout
-        alive = [member for member in self.members if not member.dead]
+        alive = [member for member in members if not member.dead]
+        hops = [Hop(provider.name, member.name, member.have[provider.name].slot) for member, provider in enabled]
+        crossing = Crossing(hops, {member.name: member.conn for member in alive})
         while True:
             waiting = []
             for member in alive:
                 member.look()
-                for other in alive:
-                    if other is not member:
-                        have = member.have.get(other.name)
-                        if have is None or have.status != "replicating":
-                            waiting.append(f"{member.name} to {other.name}: {have.status if have else 'missing'}")
+            for member, other in permutations(alive, 2):
+                have = member.have.get(other.name)
+                if have is not None and not have.enabled:
+                    raise _stopped(member, other)
+                if have is None or have.status != "replicating":
+                    waiting.append(f"{member.name} to {other.name}: {have.status if have else 'missing'}")
+            waiting += [f"{hop.subscriber} to {hop.provider}: behind" for hop in crossing.look()]
             if not waiting:
                 return
             if time.monotonic() > until:
@@ -167,3 +199,15 @@ class MeshRun:
             for member in alive:
                 end_strays(member.conn)
             time.sleep(POLL)
+
+
+def _stopped(member: Member, provider: Member) -> CrossoverError:
+    return CrossoverError(
+        f"{member.name} has stopped following {provider.name} again{last_exception(member, provider.name)}",
+        code="mesh_unhealthy",
+        server=str(member.login),
+        object=member.name,
+        untouched=f"what {provider.name} has written since is kept there",
+        hint=f"mend on {member.name} what the line says, or skip that transaction (spock.sub_alter_skiplsn), then run "
+        "this again",
+    )

@@ -13,7 +13,12 @@ description:
   - Every node subscribes to every other one and forwards nothing that came from elsewhere.
   - A node without tables comes to a mesh that has some with a copy of one node's rows, while the application writes.
     For the time of making one slot that node stands still; no change is lost and none arrives twice.
-  - A node that does not answer keeps nobody else from being joined. It is told in RV(left_out).
+  - A node that does not answer keeps the others from nothing, but that no further node comes in with a copy
+    meanwhile. It is told in RV(left_out).
+  - A run that was interrupted is taken up by the next one. The new node remembers in its own C(info) (C(spock.node))
+    whose rows it gets, until it is in.
+  - A subscription that Spock has disabled after an exception is enabled again. Where the same change fails once more,
+    the error has the last line of C(spock.exception_log).
 options:
   nodes:
     description:
@@ -116,8 +121,9 @@ options:
     default: ""
   data:
     description:
-      - V(auto) copies rows to a new node whose database is empty. V(same) takes it that all nodes have the same rows
-        and nothing is being written, and copies none.
+      - V(auto) copies rows to a new node whose database is empty, and makes no subscription between nodes in the mesh
+        where one has rows, as what was written until then would be missing. V(same) takes it that all nodes have the
+        same rows and nothing is being written, and copies none.
     type: str
     default: auto
     choices: [auto, same]
@@ -135,6 +141,12 @@ options:
     description: How long the copy of a node's rows may take, in seconds.
     type: int
     default: 86400
+  clock_skew:
+    description:
+      - By how many seconds the clock of a node may be behind another's where a node comes in with a copy. What is
+        written on such a node would lose against rows that are older.
+    type: float
+    default: 0.5
   passwords_in_dsn:
     description:
       - Write passwords into Spock's catalogue. Without them the servers need a C(.pgpass) or another way of logging in.
@@ -232,6 +244,7 @@ def work(runner: Runner) -> Outcome:
             timeout=params["timeout"],
             copy_timeout=params["copy_timeout"],
             passwords_in_dsn=params["passwords_in_dsn"],
+            clock_skew=params["clock_skew"],
         ),
         runner.check,
     )
@@ -263,6 +276,7 @@ def main() -> None:
             "exception_behaviour": {"type": "str", "default": "sub_disable"},
             "timeout": {"type": "int", "default": 60},
             "copy_timeout": {"type": "int", "default": 86400},
+            "clock_skew": {"type": "float", "default": 0.5},
             "passwords_in_dsn": {"type": "bool", "default": True, "no_log": False},
         },
         work,
