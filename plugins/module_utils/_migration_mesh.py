@@ -29,6 +29,7 @@ from ._spock_strays import end_strays
 FACT = "mesh.exception_behaviour"
 SETTING = "spock.exception_behaviour"
 WANTED = "sub_disable"
+MEANWHILE = "discard"  # while workers are stopped on purpose: see _migration_mesh_text
 INSERT_ONLY = "default_insert_only"
 _RELOAD = Statement.of("SELECT pg_reload_conf()")
 
@@ -150,7 +151,7 @@ def plan_restore(conn: Any, ledger: Ledger, guard: Guard) -> bool:
     if not fact or not now:
         return False
     guard.before[SETTING], guard.after[SETTING] = now["setting"], fact["was"]
-    if now["setting"] == WANTED:  # else the operator has set something else meanwhile
+    if now["setting"] in (WANTED, MEANWHILE):  # else the operator has set something else meanwhile
         back = f"SET {SETTING} = {quote_literal(fact['was'])}" if fact["by_alter_system"] else f"RESET {SETTING}"
         guard.statements += [Statement.of(f"ALTER SYSTEM {back}"), _RELOAD]
     return True

@@ -7,6 +7,10 @@ Spock sends values in binary, and a column that is int8 on one node and int4 on 
 the transaction discarded: "binary data has type 20 (bigint) instead of expected 23 (integer)" (seen with 5.0.11). As
 text an int4 and an int8 are the same. spock.sub_create() takes that option, and Spock 5 has no function that alters it;
 both 5 and 6 read it from the catalogue when a worker starts.
+
+Workers are stopped for that and for the columns, and the transaction that one was in is taken for one that has failed.
+With sub_disable Spock 5.0.11 discards it; with discard it tries each row again, and leaves out only what fails again. So
+that is set meanwhile. What was left out is in spock.exception_log.
 """
 
 from __future__ import annotations
@@ -16,12 +20,14 @@ from typing import Any
 
 from ._errors import CrossoverError
 from ._migration_ledger import Ledger
-from ._migration_mesh import Guard
+from ._migration_mesh import MEANWHILE, Guard
 from ._pg_connect import Login, driver, sql_error
 from ._pg_sql import Statement, quote_literal
 
+RELOADED = 0.5  # seconds until every process of the server has read the configuration
 FACT = "mesh.text_transfer"  # the subscriptions that did not ask for it themselves
 _BINARY = "SELECT sub_name::text AS name FROM spock.subscription WHERE sub_force_text_transfer = %s ORDER BY 1"
+_BEHAVIOUR = "SELECT current_setting('spock.exception_behaviour') AS now"
 _STOPPED = """
 SELECT sub_name::text AS name FROM spock.subscription WHERE NOT sub_enabled AND sub_name = ANY (%s) ORDER BY 1
 """
@@ -44,6 +50,11 @@ def plan_text(conn: Any, ledger: Ledger, guard: Guard, text: bool) -> list[str]:
     changing = binary if text else [name for name in known if name in binary]
     guard.before["text_transfer"] = dict.fromkeys(changing, not text)
     guard.after["text_transfer"] = dict.fromkeys(changing, text)
+    if text and conn.execute(_BEHAVIOUR).fetchone()["now"] != MEANWHILE:
+        guard.statements += [
+            Statement.of(f"ALTER SYSTEM SET spock.exception_behaviour = {MEANWHILE}"),
+            Statement.of("SELECT pg_reload_conf()"),
+        ]
     stopped = [row["name"] for row in conn.execute(_STOPPED, [known])] if known else []
     if changing:
         names = ", ".join(map(quote_literal, changing))
@@ -64,6 +75,8 @@ def apply_text(conn: Any, guard: Guard, login: Login, patience: float) -> None:
     try:
         for statement in guard.statements:
             conn.execute(statement.sql.encode())
+            if "pg_reload_conf" in statement.sql:
+                time.sleep(RELOADED)
     except driver().Error as exc:
         doing, untouched = "the subscriptions could not be told to send text", "no column was changed"
         raise sql_error(exc, login, doing, untouched=untouched, hint="log in as a superuser") from None

@@ -30,7 +30,8 @@ from ._pg_sql import Statement, quote_literal
 from ._spock_join_begun import forget, last_exception, remember
 from ._spock_join_sets import follow_sets
 from ._spock_mesh import OWN_SCHEMAS, Member, Subscription
-from ._spock_mesh_plan import node_create, sub_create, sub_disable, sub_enable
+from ._spock_mesh_plan import node_create, sub_create, sub_enable
+from ._spock_rest import rest
 from ._spock_strays import end_strays
 from ._spock_wait import Hop, cross
 
@@ -230,7 +231,7 @@ class Join:
         """Steps 3 to 6. Whatever happens, the donor follows its peers again."""
         try:
             for peer in self.peers:
-                self._run(self.donor, sub_disable(self._following(peer).name))
+                self.done += rest(self.donor, peer, self._following(peer), self.timeout)
             for peer in self.peers:
                 self._advance(peer)
             self._run(self.new, sub_create(self.new, self.donor, data=True))

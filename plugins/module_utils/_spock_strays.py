@@ -6,7 +6,7 @@
 Spock starts a manager for every database for a moment, and where one ends while an apply worker starts, the worker's
 entry can go with it (seen with 5.0.11). From then on the subscription is "down", a second worker fails every five
 seconds with "replication origin ... is already active", and spock.sub_drop() waits for ever. Ending the first worker
-mends it and loses nothing: the next one begins where the origin is.
+mends it and loses nothing, as long as it is idle: the next one begins where the origin is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SELECT s.sub_name::text AS name, pg_terminate_backend(a.pid) AS ended
 FROM spock.subscription s JOIN spock.sub_show_status() t ON t.subscription_name = s.sub_name
 JOIN pg_database d ON d.datname = current_database()
 JOIN pg_stat_activity a ON a.backend_type = format('spock apply %%s:%%s', d.oid, s.sub_id)
-WHERE t.status IN ('down', 'disabled') AND a.backend_start < clock_timestamp() - make_interval(secs => %s)
+WHERE t.status IN ('down', 'disabled') AND a.state = 'idle' AND a.backend_start < clock_timestamp() - make_interval(secs => %s)
 """
 
 
