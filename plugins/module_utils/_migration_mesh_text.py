@@ -8,9 +8,9 @@ the transaction discarded: "binary data has type 20 (bigint) instead of expected
 text an int4 and an int8 are the same. spock.sub_create() takes that option, and Spock 5 has no function that alters it;
 both 5 and 6 read it from the catalogue when a worker starts.
 
-Workers are stopped for that and for the columns, and the transaction that one was in is taken for one that has failed.
-With sub_disable Spock 5.0.11 discards it; with discard it tries each row again, and leaves out only what fails again. So
-that is set meanwhile. What was left out is in spock.exception_log.
+Workers are stopped for that and for the columns, and the transaction that one was in is taken for one that has
+failed. With sub_disable Spock 5.0.11 discards it; with discard it tries each row again, and leaves out only what fails
+again. So that is set meanwhile. What was left out is in spock.exception_log.
 """
 
 from __future__ import annotations

@@ -4,10 +4,10 @@
 """An apply worker is stopped between two transactions (private to the collection).
 
 spock.sub_disable() sends the worker a signal, which it heeds between two messages, so also in the middle of a
-transaction. Its successor takes that transaction for one that has failed before: with sub_disable and with transdiscard,
-Spock 5.0.11 then discards it, and goes on or stops (measured: one in twenty, where transactions have twenty rows). A
-worker whose connection ends does neither. So its connection is ended on the provider, and it is disabled before it has
-connected again.
+transaction. Its successor takes that transaction for one that has failed before: with sub_disable and with
+transdiscard, Spock 5.0.11 then discards it, and goes on or stops (measured: one stop in twenty, where transactions have
+twenty rows). A worker whose connection ends does neither. So its connection is ended on the provider, and it is
+disabled before it has connected again.
 """
 
 from __future__ import annotations

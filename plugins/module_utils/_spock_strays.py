@@ -20,7 +20,8 @@ SELECT s.sub_name::text AS name, pg_terminate_backend(a.pid) AS ended
 FROM spock.subscription s JOIN spock.sub_show_status() t ON t.subscription_name = s.sub_name
 JOIN pg_database d ON d.datname = current_database()
 JOIN pg_stat_activity a ON a.backend_type = format('spock apply %%s:%%s', d.oid, s.sub_id)
-WHERE t.status IN ('down', 'disabled') AND a.state = 'idle' AND a.backend_start < clock_timestamp() - make_interval(secs => %s)
+WHERE t.status IN ('down', 'disabled') AND a.state = 'idle'
+  AND a.backend_start < clock_timestamp() - make_interval(secs => %s)
 """
 
 
