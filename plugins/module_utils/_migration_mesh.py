@@ -23,13 +23,12 @@ from ._migration_ledger import Ledger
 from ._pg_catalog import OWN_SCHEMA, Scope, Table, exists, tables
 from ._pg_connect import Login, driver, sql_error
 from ._pg_sql import Statement, quote_literal
+from ._spock_forgiving import MEANWHILE, SETTING
+from ._spock_forgiving import STRICT as WANTED
 from ._spock_repset import assign
 from ._spock_strays import end_strays
 
 FACT = "mesh.exception_behaviour"
-SETTING = "spock.exception_behaviour"
-WANTED = "sub_disable"
-MEANWHILE = "discard"  # while workers are stopped on purpose: see _migration_mesh_text
 INSERT_ONLY = "default_insert_only"
 _RELOAD = Statement.of("SELECT pg_reload_conf()")
 

@@ -8,9 +8,7 @@ the transaction discarded: "binary data has type 20 (bigint) instead of expected
 text an int4 and an int8 are the same. spock.sub_create() takes that option, and Spock 5 has no function that alters it;
 both 5 and 6 read it from the catalogue when a worker starts.
 
-Workers are stopped for that and for the columns, and the transaction that one was in is taken for one that has
-failed. With sub_disable Spock 5.0.11 discards it; with discard it tries each row again, and leaves out only what fails
-again. So that is set meanwhile. What was left out is in spock.exception_log.
+Workers are stopped for that and for the columns: see _spock_forgiving for what is set meanwhile.
 """
 
 from __future__ import annotations
@@ -20,11 +18,11 @@ from typing import Any
 
 from ._errors import CrossoverError
 from ._migration_ledger import Ledger
-from ._migration_mesh import MEANWHILE, Guard
+from ._migration_mesh import Guard
 from ._pg_connect import Login, driver, sql_error
 from ._pg_sql import Statement, quote_literal
+from ._spock_forgiving import MEANWHILE, RELOAD, RELOADED, SETTING
 
-RELOADED = 0.5  # seconds until every process of the server has read the configuration
 FACT = "mesh.text_transfer"  # the subscriptions that did not ask for it themselves
 _BINARY = "SELECT sub_name::text AS name FROM spock.subscription WHERE sub_force_text_transfer = %s ORDER BY 1"
 _BEHAVIOUR = "SELECT current_setting('spock.exception_behaviour') AS now"
@@ -52,8 +50,8 @@ def plan_text(conn: Any, ledger: Ledger, guard: Guard, text: bool) -> list[str]:
     guard.after["text_transfer"] = dict.fromkeys(changing, text)
     if text and conn.execute(_BEHAVIOUR).fetchone()["now"] != MEANWHILE:
         guard.statements += [
-            Statement.of(f"ALTER SYSTEM SET spock.exception_behaviour = {MEANWHILE}"),
-            Statement.of("SELECT pg_reload_conf()"),
+            Statement.of(f"ALTER SYSTEM SET {SETTING} = {MEANWHILE}"),
+            Statement.of(RELOAD),
         ]
     stopped = [row["name"] for row in conn.execute(_STOPPED, [known])] if known else []
     if changing:
@@ -75,7 +73,7 @@ def apply_text(conn: Any, guard: Guard, login: Login, patience: float) -> None:
     try:
         for statement in guard.statements:
             conn.execute(statement.sql.encode())
-            if "pg_reload_conf" in statement.sql:
+            if statement.sql == RELOAD:
                 time.sleep(RELOADED)
     except driver().Error as exc:
         doing, untouched = "the subscriptions could not be told to send text", "no column was changed"

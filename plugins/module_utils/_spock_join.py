@@ -27,11 +27,11 @@ from ._migration_roles import plan as roles_plan
 from ._migration_roles_read import read as read_roles
 from ._pg_connect import driver, sql_error
 from ._pg_sql import Statement, quote_literal
+from ._spock_forgiving import forgive, forgiving, settle
 from ._spock_join_begun import forget, last_exception, remember
 from ._spock_join_sets import follow_sets
 from ._spock_mesh import OWN_SCHEMAS, Member, Subscription
-from ._spock_mesh_plan import node_create, sub_create, sub_enable
-from ._spock_rest import rest
+from ._spock_mesh_plan import node_create, sub_create, sub_disable, sub_enable
 from ._spock_strays import end_strays
 from ._spock_wait import Hop, cross
 
@@ -141,6 +141,10 @@ class Join:
                 self._refuse(f"{', '.join(lost)} has come in since the copy of {self.donor.name} began")
         for peer in self.peers:
             self._on(self.donor, peer)
+        if self.new.begun and self.peers and forgiving(self.donor):
+            for peer in self.peers:
+                arrive(peer, self.donor, self.timeout)
+            self.done += settle(self.donor)
 
     def _drop_copy(self, have: Subscription) -> None:
         """While the donor waits for open transactions, to make the slot, Spock's worker hears of nothing else."""
@@ -229,9 +233,13 @@ class Join:
 
     def _begin_copy(self) -> None:
         """Steps 3 to 6. Whatever happens, the donor follows its peers again."""
+        back = ""
         try:
+            if self.peers:
+                run, back = forgive(self.donor)
+                self.done += run
             for peer in self.peers:
-                self.done += rest(self.donor, peer, self._following(peer), self.timeout)
+                self._run(self.donor, sub_disable(self._following(peer).name))
             for peer in self.peers:
                 self._advance(peer)
             self._run(self.new, sub_create(self.new, self.donor, data=True))
@@ -248,8 +256,16 @@ class Join:
                 raise
             self._run(self.new, remember(self.new, self.donor.name, vouched=True))
         finally:
-            for peer in self.peers:
-                self._on(self.donor, peer)
+            self._follow_again(back)
+
+    def _follow_again(self, back: str) -> None:
+        for peer in self.peers:
+            self._on(self.donor, peer)
+        try:
+            for peer in self.peers if back else ():
+                arrive(peer, self.donor, self.timeout)  # also what a worker was in when it was stopped
+        finally:
+            self.done += settle(self.donor, back)
 
     def _following(self, peer: Member) -> Subscription:
         return self._there(self.donor, peer)

@@ -170,7 +170,9 @@ def problems(members: Sequence[Member], exception_behaviour: str = "") -> list[s
     found: list[str] = []
     alive = [member for member in members if not member.dead]
     for member in alive:
-        found += [f"{member.name} {what}" for what in _wrong(member, exception_behaviour, len(members))]
+        joining = any(new.begun.get("donor") == member.name for new in alive)  # by a run that was killed
+        behaviour = "" if joining else exception_behaviour
+        found += [f"{member.name} {what}" for what in _wrong(member, behaviour, len(members))]
     by_identity: dict[str, str] = {}
     for member in alive:
         if same := by_identity.get(member.identity):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.cluster import Cluster
 from support.database import Database
-from support.mesh import DDL, WHY, dissolve, in_step, join, raise_nodes, spock_bindir
+from support.mesh import DDL, DISCARDED, WHY, dissolve, in_step, join, raise_nodes, spock_bindir
 from support.mesh_switch import exactly_once
 from support.play import Inventory
 from support.whole import NOTHING, QUICK, SCHEMA, leftovers, ok, rows
@@ -208,7 +208,7 @@ def test_there_and_back_and_there_to_stay(inventory: Inventory, source_db: Datab
     assert [in_sets(node) for node in mesh] == [IN_SETS] * 3
     assert not [row for node in mesh for row in node.sql(QUEUED, superuser=True) if "CREATE" in row["m"]]
     for node in mesh:
-        assert not node.sql("SELECT FROM spock.exception_log", superuser=True)
+        assert not node.sql(DISCARDED, superuser=True)
 
 
 def test_the_others_join_after_the_cutover(inventory: Inventory, source_db: Database, mesh: list[Database]) -> None:

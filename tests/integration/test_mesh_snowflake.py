@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 from support.database import Database
-from support.mesh import ON_SPOCK, in_step, join
+from support.mesh import DISCARDED, ON_SPOCK, in_step, join
 from support.play import Inventory
 from support.whole import NOTHING, QUICK, SCHEMA, leftovers, ok
 from support.writers import Writers
@@ -123,7 +123,7 @@ def test_on_a_mesh(inventory: Inventory, source_db: Database, nodes: list[Databa
     assert not [failed for writers in news for failed in writers.failed if failed[:5] not in ("25006", "42P01")]
     for node in nodes:
         all_there(node, *news)
-        assert not node.sql("SELECT FROM spock.exception_log", superuser=True)
+        assert not node.sql(DISCARDED, superuser=True)
 
 
 def test_where_the_others_join_later(inventory: Inventory, source_db: Database, nodes: list[Database]) -> None:
@@ -150,4 +150,4 @@ def test_where_the_others_join_later(inventory: Inventory, source_db: Database, 
     assert len(set(numbers)) == 3, numbers
     for node in nodes:
         all_there(node, first, second, third)
-        assert not node.sql("SELECT FROM spock.exception_log", superuser=True)
+        assert not node.sql(DISCARDED, superuser=True)

@@ -33,6 +33,9 @@ DDL = {
     "spock.include_ddl_repset": "on",
     "spock.allow_ddl_from_functions": "on",
 }
+# what a node has left out; but not what a stopped worker was in: that is tried again, and applied (_spock_forgiving)
+DISCARDED = """SELECT table_name, operation, error_message FROM spock.exception_log
+               WHERE error_message !~ '^discard: .*root cause not captured'"""
 WHY = (
     "no PostgreSQL with Spock was found: install pgEdge's packages, put its pg_config on the path, or name it in "
     "CROSSOVER_PG_CONFIG"
