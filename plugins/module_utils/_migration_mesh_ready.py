@@ -29,8 +29,8 @@ SELECT (SELECT node_name FROM spock.local_node JOIN spock.node USING (node_id)) 
        (SELECT string_agg(DISTINCT n.node_name || ' (' || n.node_id || ')', ', ')
         FROM spock.node n JOIN pg_replication_origin o ON o.roident = n.node_id) AS taken
 """
-# With Spock 5 also a deadlock, and with sub_disable too. What is tried again with discard (_spock_forgiving), and applied,
-# is logged with these words; what fails again, with its error.
+# With Spock 5 also a deadlock, and with sub_disable too. What is tried again with discard (_spock_forgiving), and
+# applied, is logged with these words; what fails again, with its error.
 _DISCARDED = """
 SELECT count(DISTINCT (remote_origin, remote_xid)) AS n,
        coalesce(min(error_message) FILTER (WHERE error_message !~ 'tuple discarded'), min(error_message)) AS why

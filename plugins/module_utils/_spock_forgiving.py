@@ -7,14 +7,15 @@ spock.sub_disable() sends a worker a signal, which it heeds between two messages
 Its successor takes that transaction for one that has failed before. With sub_disable and with transdiscard Spock 5.0.11
 then leaves it out, and goes on or stops (measured: one stop in twenty, where transactions have twenty rows). With
 discard it tries each row again, and leaves out only what fails again; that is in spock.exception_log. So that is set
-while workers are stopped, until what they were in has arrived.
+while workers are stopped, until what they were in has arrived. The database bears what puts back what was there, for
+whoever comes after a run that was killed.
 """
 
 from __future__ import annotations
 
 import time
 
-from ._pg_sql import Statement, quote_literal
+from ._pg_sql import Statement, quote_ident, quote_literal
 from ._spock_mesh import Member
 
 SETTING = "spock.exception_behaviour"
@@ -22,33 +23,52 @@ MEANWHILE, STRICT = "discard", "sub_disable"
 RELOADED = 0.5  # seconds until every process of the server has read the configuration
 RELOAD = "SELECT pg_reload_conf()"
 
+NOTE = "crossover.forgiving"  # a setting of the database, which nothing reads
+
 _NOW = f"SELECT setting, coalesce(sourcefile, '') AS file FROM pg_settings WHERE name = '{SETTING}'"
 
 
-def forgive(member: Member) -> tuple[list[Statement], str]:
-    """Set it. Returns what was run, and what puts back what was there: nothing where it was so already."""
+def forgive(member: Member) -> list[Statement]:
+    """Set it, where it is not."""
     now = member.do(_NOW).fetchone()
-    if now["setting"] == MEANWHILE:
-        return [], ""
-    run = [f"ALTER SYSTEM SET {SETTING} = {MEANWHILE}", RELOAD]
-    back = f"SET {SETTING} = {quote_literal(now['setting'])}"
-    if not now["file"].endswith("postgresql.auto.conf"):
+    if member.forgiving or now["setting"] == MEANWHILE:
+        return []
+    back = "RESET"
+    if now["file"].endswith("postgresql.auto.conf"):
+        back = now["setting"]
+    database = quote_ident(member.conn.info.dbname)
+    run = [f"ALTER DATABASE {database} SET {NOTE} = {quote_literal(back)}", f"ALTER SYSTEM SET {SETTING} = {MEANWHILE}"]
+    member.forgiving = back
+    _run(member, [*run, RELOAD])
+    return said(member, [*run, RELOAD])
+
+
+def settling(member: Member) -> list[str]:
+    """What puts back what was there."""
+    if not member.forgiving:
+        return []
+    back = f"SET {SETTING} = {quote_literal(member.forgiving)}"
+    if member.forgiving == "RESET":
         back = f"RESET {SETTING}"
-    return _run(member, run), f"ALTER SYSTEM {back}"
+    database = quote_ident(member.conn.info.dbname)
+    return [f"ALTER SYSTEM {back}", RELOAD, f"ALTER DATABASE {database} RESET {NOTE}"]
 
 
-def forgiving(member: Member) -> bool:
-    """Whether it is set: by a run that was killed, where a join is under way."""
-    return bool(member.do(_NOW).fetchone()["setting"] == MEANWHILE)
+def settle(member: Member, check: bool = False) -> list[Statement]:
+    """Put it back, once everything has arrived."""
+    statements = settling(member)
+    if statements and not check:
+        _run(member, statements)
+        member.forgiving = ""
+    return said(member, statements)
 
 
-def settle(member: Member, back: str = f"ALTER SYSTEM SET {SETTING} = {STRICT}") -> list[Statement]:
-    """Put back what was there, once everything has arrived."""
-    return _run(member, [back, RELOAD]) if back else []
+def said(member: Member, statements: list[str]) -> list[Statement]:
+    """Statements as a result has them."""
+    return [Statement.of(f"{member.name}: {statement}") for statement in statements]
 
 
-def _run(member: Member, statements: list[str]) -> list[Statement]:
+def _run(member: Member, statements: list[str]) -> None:
     for statement in statements:
         member.do(statement)
     time.sleep(RELOADED)
-    return [Statement.of(f"{member.name}: {statement}") for statement in statements]

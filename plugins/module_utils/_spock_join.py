@@ -27,7 +27,7 @@ from ._migration_roles import plan as roles_plan
 from ._migration_roles_read import read as read_roles
 from ._pg_connect import driver, sql_error
 from ._pg_sql import Statement, quote_literal
-from ._spock_forgiving import forgive, forgiving, settle
+from ._spock_forgiving import forgive, settle
 from ._spock_join_begun import forget, last_exception, remember
 from ._spock_join_sets import follow_sets
 from ._spock_mesh import OWN_SCHEMAS, Member, Subscription
@@ -59,6 +59,9 @@ class Join:
             for peer in self.peers:
                 self._stand_by(peer)
             self._begin_copy()
+        for peer in self.peers if self.donor.forgiving else ():
+            arrive(peer, self.donor, self.timeout)  # also what a worker was in when it was stopped
+        self.done += settle(self.donor)
         self._finish_copy()
         self._sets()
         self._links()
@@ -141,10 +144,6 @@ class Join:
                 self._refuse(f"{', '.join(lost)} has come in since the copy of {self.donor.name} began")
         for peer in self.peers:
             self._on(self.donor, peer)
-        if self.new.begun and self.peers and forgiving(self.donor):
-            for peer in self.peers:
-                arrive(peer, self.donor, self.timeout)
-            self.done += settle(self.donor)
 
     def _drop_copy(self, have: Subscription) -> None:
         """While the donor waits for open transactions, to make the slot, Spock's worker hears of nothing else."""
@@ -233,11 +232,9 @@ class Join:
 
     def _begin_copy(self) -> None:
         """Steps 3 to 6. Whatever happens, the donor follows its peers again."""
-        back = ""
         try:
             if self.peers:
-                run, back = forgive(self.donor)
-                self.done += run
+                self.done += forgive(self.donor)
             for peer in self.peers:
                 self._run(self.donor, sub_disable(self._following(peer).name))
             for peer in self.peers:
@@ -256,16 +253,8 @@ class Join:
                 raise
             self._run(self.new, remember(self.new, self.donor.name, vouched=True))
         finally:
-            self._follow_again(back)
-
-    def _follow_again(self, back: str) -> None:
-        for peer in self.peers:
-            self._on(self.donor, peer)
-        try:
-            for peer in self.peers if back else ():
-                arrive(peer, self.donor, self.timeout)  # also what a worker was in when it was stopped
-        finally:
-            self.done += settle(self.donor, back)
+            for peer in self.peers:
+                self._on(self.donor, peer)
 
     def _following(self, peer: Member) -> Subscription:
         return self._there(self.donor, peer)

@@ -58,6 +58,7 @@ class Member:
     tables: int = 0
     identity: str = ""
     free_slots: int = 0
+    forgiving: str = ""  # see _spock_forgiving
     secrets: set[str] = field(default_factory=set, repr=False)  # what a message may quote: also other nodes' passwords
 
     def __post_init__(self) -> None:
@@ -91,6 +92,7 @@ class Member:
         """Read everything again. Nothing that this session does is replicated as DDL."""
         one = self.conn.execute(_LOOK, [self.name, list(_SETTINGS), list(OWN_SCHEMAS)]).fetchone()
         self.settings, self.tables, self.identity = one["settings"], one["tables"], one["identity"]
+        self.forgiving = one["forgiving"] or ""
         self.version, self.free_slots, self.future_id = one["version"] or "", one["free_slots"], one["future_id"]
         self.origins = {
             row["roident"]: row["roname"] for row in self.conn.execute("SELECT * FROM pg_replication_origin")
@@ -152,6 +154,9 @@ SELECT (SELECT extversion FROM pg_extension WHERE extname = 'spock') AS version,
         WHERE relkind IN ('r', 'p') AND relpersistence <> 't' AND nspname !~ '^pg_' AND nspname <> 'information_schema'
           AND nspname <> ALL (%s)) AS tables,
        (SELECT system_identifier::text FROM pg_control_system()) || '/' || current_database() AS identity,
+       (SELECT substr(note, 21) FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase,
+               unnest(setconfig) note
+        WHERE datname = current_database() AND setrole = 0 AND note ^@ 'crossover.forgiving=') AS forgiving,
        current_setting('max_replication_slots')::int - (SELECT count(*) FROM pg_replication_slots)::int AS free_slots
 """
 _LOCAL = """SELECT node_name, coalesce(info -> 'crossover', '{}') AS begun
@@ -170,8 +175,7 @@ def problems(members: Sequence[Member], exception_behaviour: str = "") -> list[s
     found: list[str] = []
     alive = [member for member in members if not member.dead]
     for member in alive:
-        joining = any(new.begun.get("donor") == member.name for new in alive)  # by a run that was killed
-        behaviour = "" if joining else exception_behaviour
+        behaviour = "" if member.forgiving else exception_behaviour  # it is put back at the end
         found += [f"{member.name} {what}" for what in _wrong(member, behaviour, len(members))]
     by_identity: dict[str, str] = {}
     for member in alive:

@@ -15,7 +15,8 @@ from ._migration_clock import check_clocks
 from ._node_inventory import subscription_name
 from ._pg_connect import Login
 from ._pg_sql import Statement
-from ._spock_join import POLL, Join
+from ._spock_forgiving import settle
+from ._spock_join import POLL, Join, arrive
 from ._spock_join_begun import last_exception
 from ._spock_leave import Removal
 from ._spock_mesh import Member, collisions, problems
@@ -110,6 +111,7 @@ class MeshRun:
         if self.check:
             self.done += plan.shown()
             self.joined = [new.name for new, _donor in plan.join]
+            self._strict_again()
             return
         coming = [new for new, _donor in plan.join]
         for member in plan.create:
@@ -138,6 +140,15 @@ class MeshRun:
                 self.done += join.done
             self.joined.append(new.name)
         self._settle(self.members)
+        self._strict_again()
+
+    def _strict_again(self) -> None:
+        """Where a run that was killed has stopped workers: what they were in is there by now."""
+        alive = [member for member in self.members if not member.dead]
+        for member in [one for one in alive if one.forgiving]:
+            for other in [] if self.check else [one for one in alive if one is not member]:
+                arrive(other, member, self.w.timeout)
+            self.done += settle(member, self.check)
 
     def _join(self, new: Member, donor: Member, coming: Sequence[Member]) -> Join:
         alive = [m for m in self.members if not m.dead and (m not in coming or m.name in self.joined)]
