@@ -23,8 +23,7 @@ from ._migration_ledger import Ledger
 from ._pg_catalog import OWN_SCHEMA, Scope, Table, exists, tables
 from ._pg_connect import Login, driver, sql_error
 from ._pg_sql import Statement, quote_literal
-from ._spock_forgiving import MEANWHILE, SETTING
-from ._spock_forgiving import STRICT as WANTED
+from ._spock_forgiving import MEANWHILE, SETTING, STRICT
 from ._spock_repset import assign
 from ._spock_strays import end_strays
 
@@ -135,10 +134,10 @@ def plan_stop(conn: Any, ledger: Ledger, guard: Guard, login: Login) -> dict[str
             hint="put spock into shared_preload_libraries and restart the node",
         )
     guard.before[SETTING] = now["setting"]
-    guard.after[SETTING] = WANTED
-    if now["setting"] == WANTED:
+    guard.after[SETTING] = STRICT
+    if now["setting"] == STRICT:
         return None
-    guard.statements += [Statement.of(f"ALTER SYSTEM SET {SETTING} = {WANTED}"), _RELOAD]
+    guard.statements += [Statement.of(f"ALTER SYSTEM SET {SETTING} = {STRICT}"), _RELOAD]
     ours = (now["sourcefile"] or "").endswith("postgresql.auto.conf")
     return ledger.facts().get(FACT) or {"was": now["setting"], "by_alter_system": ours}
 
@@ -150,7 +149,7 @@ def plan_restore(conn: Any, ledger: Ledger, guard: Guard) -> bool:
     if not fact or not now:
         return False
     guard.before[SETTING], guard.after[SETTING] = now["setting"], fact["was"]
-    if now["setting"] in (WANTED, MEANWHILE):  # else the operator has set something else meanwhile
+    if now["setting"] in (STRICT, MEANWHILE):  # else the operator has set something else meanwhile
         back = f"SET {SETTING} = {quote_literal(fact['was'])}" if fact["by_alter_system"] else f"RESET {SETTING}"
         guard.statements += [Statement.of(f"ALTER SYSTEM {back}"), _RELOAD]
     return True

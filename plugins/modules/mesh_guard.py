@@ -135,7 +135,6 @@ from ..module_utils._errors import CrossoverError
 from ..module_utils._migration_ledger import Ledger
 from ..module_utils._migration_mesh import (
     FACT,
-    WANTED,
     Guard,
     apply_sets,
     apply_setting,
@@ -151,6 +150,7 @@ from ..module_utils._migration_mesh_text import FACT as TEXT
 from ..module_utils._migration_mesh_text import apply_text, plan_text
 from ..module_utils._pg_catalog import Scope, exists
 from ..module_utils._pg_connect import Login
+from ..module_utils._spock_forgiving import STRICT
 
 
 def present(runner: Runner, conn: Any, login: Login, guard: Guard) -> None:
@@ -180,7 +180,7 @@ def present(runner: Runner, conn: Any, login: Login, guard: Guard) -> None:
         if params["remember"]:
             ledger.create()
             ledger.put(FACT, fact)
-        apply_setting(conn, setting, WANTED, login)
+        apply_setting(conn, setting, STRICT, login)
     guard.was = fact if setting else {}
     if params["sets"] and spock_node(conn) is not None:
         plan_sets(conn, Scope(tuple(params["schemas"]) or None, tuple(params["exclude_tables"])), guard)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from support.cluster import Cluster
 from support.database import Database
-from support.joining import SUMS, Writer
+from support.joining import STRICT, SUMS, Writer
 from support.mesh import DISCARDED, ON_SPOCK, dissolve, in_step
 from support.mesh_module import SCHEMA, SETS, live_mesh, mesh, nodes, whole
 
@@ -93,6 +93,7 @@ def test_a_node_comes_in_under_load_and_loses_and_doubles_nothing(
     assert sums == [sums[0]] * 3
     assert [database.sql(LOGS, superuser=True)[0] for database in databases] == [{"n": written, "notes": written}] * 3
     assert [database.sql(DISCARDED, superuser=True) for database in databases] == [[]] * 3
+    assert [database.sql(STRICT, superuser=True) for database in databases] == [[{"b": "sub_disable", "notes": 0}]] * 3
     assert databases[2].sql("SELECT count(*) AS n FROM pg_publication", superuser=True)[0]["n"] == 0
     assert databases[2].sql("SELECT has_table_privilege(%s, 'item', 'SELECT') AS may", [f"{databases[0].name}_app"],
                             superuser=True)[0]["may"]  # fmt: skip

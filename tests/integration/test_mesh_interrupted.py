@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from support.collection import start_module
 from support.database import Database
-from support.joining import SUMS, Writer, killed
+from support.joining import STRICT, SUMS, Writer, killed
 from support.mesh import ON_SPOCK, dissolve, in_step
 from support.mesh_module import live_mesh, mesh, nodes, whole
 from support.spock import wait_for
@@ -62,6 +62,8 @@ def alike(databases: list[Database], writers: list[Writer]) -> None:
     sets = [database.sql(IN_SETS, superuser=True) for database in databases]
     assert sets[0] and sets == [sets[0]] * len(databases)
     assert [database.sql(REMEMBERED, superuser=True) for database in databases] == [[]] * len(databases)
+    strict = [{"b": "sub_disable", "notes": 0}]
+    assert [database.sql(STRICT, superuser=True) for database in databases] == [strict] * len(databases)
 
 
 @pytest.mark.parametrize("step", STEPS)

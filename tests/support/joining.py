@@ -16,6 +16,8 @@ from .collection import module_environment
 from .database import Database
 from .mesh_module import nodes
 
+STRICT = """SELECT current_setting('spock.exception_behaviour') AS b,
+                   (SELECT count(*) FROM pg_db_role_setting WHERE setconfig::text ~ 'crossover') AS notes"""
 SUMS = "SELECT md5(string_agg(i::text, '|' ORDER BY id)) AS items, count(*) AS n, sum(value) AS total FROM item i"
 
 

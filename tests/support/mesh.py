@@ -127,8 +127,9 @@ def take_apart(databases: Sequence[Database]) -> None:
     for node in joined:
         with node.connect(superuser=True) as conn:
             end_strays(conn)
-            if conn.execute("SHOW spock.exception_behaviour").fetchone()["spock.exception_behaviour"] == "discard":
-                conn.execute("ALTER SYSTEM RESET spock.exception_behaviour")  # left by a run that the test has killed
+            # left by a run that the test has killed
+            if conn.execute("SELECT WHERE current_setting('spock.exception_behaviour') = 'discard'").fetchone():
+                conn.execute("ALTER SYSTEM RESET spock.exception_behaviour")
                 conn.execute("SELECT pg_reload_conf()")
         for row in node.sql("SELECT sub_name FROM spock.subscription", superuser=True):
             node.sql("SELECT spock.sub_drop(%s)", [row["sub_name"]], superuser=True)
