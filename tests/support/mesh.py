@@ -128,9 +128,8 @@ def take_apart(databases: Sequence[Database]) -> None:
         with node.connect(superuser=True) as conn:
             end_strays(conn)
             # left by a run that the test has killed
-            if conn.execute(
-                "SELECT true AS now WHERE current_setting('spock.exception_behaviour') = 'discard'"
-            ).fetchone():
+            loose = "SELECT true AS now WHERE current_setting('spock.exception_behaviour') = 'discard'"
+            if conn.execute(loose.encode()).fetchone():
                 conn.execute("ALTER SYSTEM RESET spock.exception_behaviour")
                 conn.execute("SELECT pg_reload_conf()")
         for row in node.sql("SELECT sub_name FROM spock.subscription", superuser=True):
