@@ -44,7 +44,7 @@ GATES = {
     # tests of a file stay together, as they share fixtures.
     "integration": Gate(
         ("pytest", "tests/integration", *("-n 2 --dist loadfile --reruns 1 --rerun-except Broken -rR".split())),
-        2700,
+        3000,
         pytest=True,
     ),
     # On real Spock, where it is found; a part of integration, for a run of its own, which is recorded.
