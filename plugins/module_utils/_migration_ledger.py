@@ -12,6 +12,7 @@ import json
 from typing import Any
 
 from ._errors import CrossoverError
+from ._pg_catalog import exists
 from ._pg_sql import Statement
 
 _DDL = """
@@ -72,7 +73,7 @@ CREATE TABLE IF NOT EXISTS crossover.progress_table (
 
 def migrations(conn: Any) -> list[str]:
     """The names of those that have a ledger in this database: finish removes it."""
-    if not conn.execute("SELECT to_regclass('crossover.migration') IS NOT NULL AS there").fetchone()["there"]:
+    if not exists(conn, "crossover.migration"):
         return []
     return [row["name"] for row in conn.execute("SELECT name FROM crossover.migration ORDER BY 1")]
 
@@ -86,7 +87,7 @@ class Ledger:
         self.id: str | None = self._find()
 
     def _find(self) -> str | None:
-        if not self.conn.execute("SELECT to_regclass('crossover.migration') IS NOT NULL AS there").fetchone()["there"]:
+        if not exists(self.conn, "crossover.migration"):
             return None
         row = self.conn.execute("SELECT id::text FROM crossover.migration WHERE name = %s", [self.name]).fetchone()
         return row["id"] if row else None

@@ -23,13 +23,12 @@ from ._migration_ledger import Ledger
 from ._pg_catalog import OWN_SCHEMA, Scope, Table, exists, tables
 from ._pg_connect import Login, driver, sql_error
 from ._pg_sql import Statement, quote_literal
-from ._spock_forgiving import MEANWHILE, SETTING, STRICT
+from ._spock_forgiving import MEANWHILE, RELOAD, SETTING, STRICT
 from ._spock_repset import assign
 from ._spock_strays import end_strays
 
 FACT = "mesh.exception_behaviour"
 INSERT_ONLY = "default_insert_only"
-_RELOAD = Statement.of("SELECT pg_reload_conf()")
 
 
 @dataclass
@@ -137,7 +136,7 @@ def plan_stop(conn: Any, ledger: Ledger, guard: Guard, login: Login) -> dict[str
     guard.after[SETTING] = STRICT
     if now["setting"] == STRICT:
         return None
-    guard.statements += [Statement.of(f"ALTER SYSTEM SET {SETTING} = {STRICT}"), _RELOAD]
+    guard.statements += [Statement.of(f"ALTER SYSTEM SET {SETTING} = {STRICT}"), Statement.of(RELOAD)]
     ours = (now["sourcefile"] or "").endswith("postgresql.auto.conf")
     return ledger.facts().get(FACT) or {"was": now["setting"], "by_alter_system": ours}
 
@@ -151,7 +150,7 @@ def plan_restore(conn: Any, ledger: Ledger, guard: Guard) -> bool:
     guard.before[SETTING], guard.after[SETTING] = now["setting"], fact["was"]
     if now["setting"] in (STRICT, MEANWHILE):  # else the operator has set something else meanwhile
         back = f"SET {SETTING} = {quote_literal(fact['was'])}" if fact["by_alter_system"] else f"RESET {SETTING}"
-        guard.statements += [Statement.of(f"ALTER SYSTEM {back}"), _RELOAD]
+        guard.statements += [Statement.of(f"ALTER SYSTEM {back}"), Statement.of(RELOAD)]
     return True
 
 

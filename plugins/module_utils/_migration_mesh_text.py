@@ -22,6 +22,7 @@ from ._migration_mesh import Guard
 from ._pg_connect import Login, driver, sql_error
 from ._pg_sql import Statement, quote_literal
 from ._spock_forgiving import MEANWHILE, RELOAD, RELOADED, SETTING
+from ._spock_mesh_plan import sub_enable
 
 FACT = "mesh.text_transfer"  # the subscriptions that did not ask for it themselves
 _BINARY = "SELECT sub_name::text AS name FROM spock.subscription WHERE sub_force_text_transfer = %s ORDER BY 1"
@@ -63,7 +64,7 @@ def plan_text(conn: Any, ledger: Ledger, guard: Guard, text: bool) -> list[str]:
             ),
             Statement.of(f"SELECT pg_terminate_backend(pid) FROM ({_WORKERS.strip()} WHERE s.sub_name IN ({names})) w"),
         ]
-    guard.statements += [Statement.of(f"SELECT spock.sub_enable({quote_literal(name)}, true)") for name in stopped]
+    guard.statements += [sub_enable(name) for name in stopped]
     return sorted({*known, *changing}) if text else []
 
 

@@ -18,8 +18,9 @@ from typing import Any
 from ._errors import CrossoverError
 from ._pg_catalog import exists
 from ._pg_connect import Login, driver
-from ._pg_sql import Statement, quote_literal
+from ._pg_sql import Statement
 from ._replication_apply import denied
+from ._spock_mesh_plan import sub_disable, sub_enable
 
 _ENABLED = "SELECT sub_name::text AS name FROM spock.subscription WHERE sub_enabled ORDER BY 1"
 _WORKERS = """SELECT FROM pg_stat_activity
@@ -29,11 +30,7 @@ _WORKERS = """SELECT FROM pg_stat_activity
 def stops(conn: Any) -> tuple[list[Statement], list[Statement]]:
     """What stops the node's subscriptions, and what has them go on; nothing where there are none."""
     names = [row["name"] for row in conn.execute(_ENABLED)] if exists(conn, "spock.subscription") else []
-    disable, enable = (
-        [Statement.of(f"SELECT spock.sub_{what}({quote_literal(name)}, true)") for name in names]
-        for what in ("disable", "enable")
-    )
-    return disable, enable
+    return [sub_disable(name) for name in names], [sub_enable(name) for name in names]
 
 
 @contextmanager
